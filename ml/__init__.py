@@ -1,0 +1,1 @@
+"""Everything about the model: reading patches, training, evaluating, answering. Knows nothing of Django."""

@@ -1,0 +1,196 @@
+"""The command line: python -m ml train | evaluate | predict | export. Needs no database and no Django."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ml.card import CARD_FILE, MODELS, ModelCard, ModelError, default_version, read_card
+from ml.dataset import DatasetError, Patches, read_patches
+from ml.engine import ENGINES, load_engine
+from ml.images import ImageError, decode_patch
+
+INTENDED_USE = (
+    "Research and teaching: how likely does a patch of H&E-stained breast tissue show invasive ductal "
+    "carcinoma? Never a diagnosis."
+)
+LIMITS = [
+    "Trained on tissue at about 2.5x, roughly 4 um per pixel: a patch of 50 x 50 pixels shows about 200 um. "
+    "Other scales are outside of what the model knows.",
+    "All patches come from one data set, one stain protocol family and one scanner.",
+    "The validation patients chose the best epoch, so their figures flatter the model by about two points.",
+]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        run: int = options.run(options)
+        return run
+    except (DatasetError, ModelError, ImageError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ml", description=INTENDED_USE)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("train", help="train a network by a recipe; the same call again resumes")
+    _add_data(command)
+    command.add_argument("--recipe", default="mobilenetv2", help="a file of ml/recipes/, without .toml")
+    command.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run")
+    command.set_defaults(run=_train)
+
+    command = commands.add_parser("evaluate", help="figures with 95 %% intervals over patients")
+    _add_data(command)
+    _add_model(command)
+    command.add_argument("--json", type=Path, help="also write the figures to this file")
+    command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("predict", help="answer image files")
+    command.add_argument("files", type=Path, nargs="+", metavar="FILE")
+    _add_model(command)
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=_predict)
+
+    command = commands.add_parser("export", help="make a model version of a finished run")
+    command.add_argument("folder", type=Path, metavar="RUN")
+    command.add_argument("version", help="becomes ml/models/VERSION")
+    _add_data(command)
+    command.add_argument("--default", action="store_true", help="make it the default version")
+    command.set_defaults(run=_export)
+    return parser
+
+
+def _add_data(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data", type=Path, nargs="+", required=True, metavar="PATH", help="folder or zip in the Kaggle layout"
+    )
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", metavar="VERSION", help="a folder of ml/models/ (default: the one DEFAULT names)")
+    command.add_argument("--engine", choices=sorted(ENGINES), default="litert")
+
+
+def _train(options: argparse.Namespace) -> int:
+    from ml.train import THRESHOLD, read_recipe, train
+
+    recipe = read_recipe(options.recipe)
+    patches = read_patches(*options.data)
+    model = train(recipe, patches, options.folder)
+    validation = patches.of_split("validation")
+    probabilities = model.predict(validation.pixels, batch_size=256, verbose=0)[:, 0]
+    card = ModelCard(
+        version="",
+        architecture=recipe.network,
+        weights=model.count_params(),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        intended_use=INTENDED_USE,
+        limits=LIMITS,
+        data={
+            "name": "Breast Histopathology Images (Kaggle; Cruz-Roa et al. 2014, Janowczyk & Madabhushi 2016)",
+            "licence": "CC0",
+            "split": "by patient: the published lists, and the patients in none of them for training",
+            **{split: _counts(patches.of_split(split)) for split in ("train", "validation")},
+            "excluded": len(patches.excluded),
+        },
+        recipe=dataclasses.asdict(recipe),
+        figures=_report(validation, probabilities, THRESHOLD),
+        threshold=THRESHOLD,
+    )
+    card.write(options.folder)
+    _print_report(card.figures)
+    print(f"Wrote {options.folder / CARD_FILE}. Next: python -m ml export {options.folder} VERSION --data ...")
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    folder = _model_folder(options)
+    card = read_card(folder)
+    engine = load_engine(folder, card, kind=options.engine)
+    patches = read_patches(*options.data)
+    figures = _report(patches, engine.predict(patches.pixels).probability, card.threshold)
+    _print_report(figures)
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    folder = _model_folder(options)
+    card = read_card(folder)
+    engine = load_engine(folder, card, kind=options.engine)
+    patches = []
+    for file in options.files:
+        try:
+            patches.append(decode_patch(file.read_bytes()).pixels)
+        except (ImageError, OSError) as error:
+            raise DatasetError(f"{file}: {error}") from error
+    answers = [
+        {
+            "file": str(file),
+            "probability": float(probability),
+            "label": "positive" if probability >= card.threshold else "negative",
+            "model": card.version,
+        }
+        for file, probability in zip(options.files, engine.predict(np.stack(patches)).probability, strict=True)
+    ]
+    if options.json:
+        print(json.dumps(answers, indent=2))
+    else:
+        for answer in answers:
+            print(f"{answer['probability']:7.1%}  {answer['label']}  {answer['file']}")
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ml.export import export
+
+    destination = MODELS / options.version
+    difference = export(options.folder, destination, read_patches(*options.data))
+    if options.default:
+        (MODELS / "DEFAULT").write_text(options.version + "\n")
+    print(f"Wrote {destination}. LiteRT and Keras differ by at most {difference:.1e}.")
+    return 0
+
+
+def _model_folder(options: argparse.Namespace) -> Path:
+    return MODELS / (options.model or default_version())
+
+
+def _counts(patches: Patches) -> dict[str, int]:
+    return {
+        "patients": len(set(patches.patients.tolist())),
+        "patches": len(patches),
+        "positive": int(patches.labels.sum()),
+    }
+
+
+def _report(patches: Patches, probabilities: Any, threshold: float) -> dict[str, Any]:
+    from ml.evaluate import report
+
+    return report(
+        patches.labels, probabilities, patches.patients, threshold=threshold, excluded=len(patches.excluded)
+    )
+
+
+def _print_report(figures: dict[str, Any]) -> None:
+    print(f"{figures['n']} patches of {figures['patients']} patients, {figures['excluded']} excluded")
+    for name, interval in figures.items():
+        if name.endswith("_ci"):
+            value = figures[name.removesuffix("_ci")]
+            shown = "not defined" if value is None else f"{value:.4f}  [{interval[0]:.4f} - {interval[1]:.4f}]"
+            print(f"{name.removesuffix('_ci'):>18}  {shown}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

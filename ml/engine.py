@@ -1,0 +1,124 @@
+"""Engines answer patches with a trained network: LiteRT by default, Keras itself as the reference."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.card import KERAS_FILE, LITERT_FILE, ModelCard, ModelError, read_artefact
+from ml.images import PATCH_SIDE
+
+INPUT_SHAPE = (PATCH_SIDE, PATCH_SIDE, 3)
+THREADS = 2
+# Stacks of other sizes are padded to the next of these: an interpreter keeps its plan for one size, and
+# making a new plan costs more than the padding.
+STACK_SIZES = (1, 8, 64)
+
+
+@dataclass(frozen=True)
+class EngineOutput:
+    """probability: float32 [n] in 0..1, the chance of IDC of each patch, in the order given."""
+
+    probability: NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """Loaded once, asked many times, from one thread at a time."""
+
+    def predict(self, pixels: NDArray[np.uint8]) -> EngineOutput:
+        """Answer uint8 [n, 50, 50, 3] RGB patches. Raises ModelError on an answer outside 0..1."""
+
+
+class LiteRTEngine:
+    """Runs model.tflite on the CPU with XNNPACK."""
+
+    file = LITERT_FILE
+
+    def __init__(self, content: bytes) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            self._interpreters = {
+                size: Interpreter(model_content=content, num_threads=THREADS) for size in STACK_SIZES
+            }
+        except ValueError as error:
+            raise ModelError("model.tflite is not a LiteRT model. Export the model again.") from error
+        for size, interpreter in self._interpreters.items():
+            inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+            _check_shapes([list(i["shape_signature"]) for i in inputs], [list(o["shape_signature"]) for o in outputs])
+            interpreter.resize_tensor_input(inputs[0]["index"], [size, *INPUT_SHAPE])
+            interpreter.allocate_tensors()
+        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+
+    def predict(self, pixels: NDArray[np.uint8]) -> EngineOutput:
+        answers = np.empty(len(pixels), np.float32)
+        largest = STACK_SIZES[-1]
+        for start in range(0, len(pixels), largest):
+            stack = pixels[start : start + largest]
+            size = next(size for size in STACK_SIZES if size >= len(stack))
+            interpreter = self._interpreters[size]
+            patches = np.zeros((size, *INPUT_SHAPE), np.float32)
+            patches[: len(stack)] = stack
+            interpreter.set_tensor(self._input, patches)
+            interpreter.invoke()
+            answers[start : start + largest] = interpreter.get_tensor(self._output)[: len(stack), 0]
+        return _checked(answers)
+
+
+class KerasEngine:
+    """Runs model.keras with TensorFlow, compiled once for stacks of any size."""
+
+    file = KERAS_FILE
+
+    def __init__(self, content: bytes) -> None:
+        from ml.networks import keras
+        import tensorflow as tf
+
+        try:
+            model = keras.saving.load_model(io.BytesIO(content), compile=False)
+        except (ValueError, OSError, KeyError, TypeError) as error:
+            raise ModelError("model.keras is not a Keras model. Export the model again.") from error
+        _check_shapes([list(i.shape) for i in model.inputs], [list(o.shape) for o in model.outputs])
+        signature = [tf.TensorSpec((None, *INPUT_SHAPE), tf.float32)]
+        self._call = tf.function(lambda patches: model(patches, training=False), input_signature=signature)
+        self._call(tf.zeros((1, *INPUT_SHAPE)))
+
+    def predict(self, pixels: NDArray[np.uint8]) -> EngineOutput:
+        stacks = [pixels[start : start + 256] for start in range(0, len(pixels), 256)]
+        answers = [self._call(stack.astype(np.float32)).numpy()[:, 0] for stack in stacks]
+        return _checked(np.concatenate(answers) if answers else np.empty(0, np.float32))
+
+
+ENGINES: dict[str, type[LiteRTEngine] | type[KerasEngine]] = {"litert": LiteRTEngine, "keras": KerasEngine}
+
+
+def load_engine(folder: Path, card: ModelCard, *, kind: str = "litert") -> Engine:
+    """The engine for the model in `folder`, whose bytes must be those the card names.
+
+    Raises:
+        ModelError: a file is missing, altered, or not a network of the shape expected here.
+    """
+    engine = ENGINES[kind]
+    if engine.file not in card.sha256:
+        raise ModelError(f"The card of {card.version} names no {engine.file}. Export the model again.")
+    return engine(read_artefact(folder, engine.file, card.sha256[engine.file]))
+
+
+def _check_shapes(inputs: list[list[Any]], outputs: list[list[Any]]) -> None:
+    found = [[None if side in (None, -1) else int(side) for side in shape] for shape in (*inputs, *outputs)]
+    if found != [[None, *INPUT_SHAPE], [None, 1]]:
+        raise ModelError(
+            f"The model's shapes are {found}; expected one input [n, 50, 50, 3] and one output [n, 1]. "
+            "Use a model that `python -m ml export` wrote."
+        )
+
+
+def _checked(probability: NDArray[np.float32]) -> EngineOutput:
+    if not np.all((probability >= 0) & (probability <= 1)):
+        raise ModelError("The model answered something that is not a probability. Restore or replace it.")
+    return EngineOutput(probability)

@@ -1,0 +1,116 @@
+"""How good the answers are: the figures of a card, with intervals from a bootstrap over patients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+Floats = NDArray[np.floating[Any]]
+Labels = NDArray[np.uint8]
+
+ECE_BINS = 10
+BOOTSTRAP_ROUNDS = 1000
+BOOTSTRAP_SEED = 20200323
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Each in 0..1; NaN where the labels at hand do not define it. f1 is that of the IDC class.
+
+    ece: expected calibration error over ten bins of equal width of the probability (Guo et al. 2017).
+    """
+
+    auc: float
+    balanced_accuracy: float
+    f1: float
+    accuracy: float
+    sensitivity: float
+    specificity: float
+    ece: float
+
+
+def figures(labels: Labels, probabilities: Floats, *, threshold: float) -> Figures:
+    """Figures of n answers. labels: [n] of 0 and 1. probabilities: [n] in 0..1."""
+    positive = labels == 1
+    called = probabilities >= threshold
+    true_positive = int(np.sum(called & positive))
+    true_negative = int(np.sum(~called & ~positive))
+    false_positive = int(np.sum(called & ~positive))
+    false_negative = int(np.sum(~called & positive))
+    sensitivity = _share(true_positive, true_positive + false_negative)
+    specificity = _share(true_negative, true_negative + false_positive)
+    has_both = bool(positive.any()) and not bool(positive.all())
+    return Figures(
+        auc=float(roc_auc_score(positive, probabilities)) if has_both else float("nan"),
+        balanced_accuracy=(sensitivity + specificity) / 2,
+        f1=_share(2 * true_positive, 2 * true_positive + false_positive + false_negative),
+        accuracy=_share(true_positive + true_negative, len(labels)),
+        sensitivity=sensitivity,
+        specificity=specificity,
+        ece=expected_calibration_error(labels, probabilities),
+    )
+
+
+def expected_calibration_error(labels: Labels, probabilities: Floats) -> float:
+    """Mean distance between probability and frequency over ten equal bins, weighted by their counts."""
+    if not len(labels):
+        return float("nan")
+    bins = np.minimum((probabilities * ECE_BINS).astype(int), ECE_BINS - 1)
+    gaps = np.bincount(bins, weights=probabilities - labels, minlength=ECE_BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def bootstrap_intervals(
+    labels: Labels, probabilities: Floats, patients: NDArray[np.str_], *, threshold: float
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile interval of each figure, resampling patients: patches of a patient look alike.
+
+    Rounds in which a figure is undefined (one class only) are left out for that figure.
+    """
+    random = np.random.default_rng(BOOTSTRAP_SEED)
+    rows_of = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
+    rounds = []
+    for _ in range(BOOTSTRAP_ROUNDS):
+        drawn = random.integers(len(rows_of), size=len(rows_of))
+        rows = np.concatenate([rows_of[patient] for patient in drawn])
+        rounds.append(figures(labels[rows], probabilities[rows], threshold=threshold))
+    return {
+        name: tuple(float(bound) for bound in np.nanpercentile([getattr(r, name) for r in rounds], (2.5, 97.5)))
+        for name in Figures.__dataclass_fields__
+    }  # type: ignore[return-value]  # two percentiles make a pair
+
+
+def report(
+    labels: Labels,
+    probabilities: Floats,
+    patients: NDArray[np.str_],
+    *,
+    threshold: float,
+    excluded: int = 0,
+) -> dict[str, Any]:
+    """The JSON of `python -m ml evaluate`: every figure, its interval as `<figure>_ci`, and the counts."""
+    values = figures(labels, probabilities, threshold=threshold)
+    intervals = bootstrap_intervals(labels, probabilities, patients, threshold=threshold)
+    result: dict[str, Any] = {
+        "n": len(labels),
+        "excluded": excluded,
+        "patients": len(np.unique(patients)),
+        "threshold": threshold,
+    }
+    for name, interval in intervals.items():
+        result[name] = _round(getattr(values, name))
+        result[f"{name}_ci"] = [_round(bound) for bound in interval]
+    return result
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _round(value: float) -> float | None:
+    """Five digits, and null for what is not defined: NaN is not JSON."""
+    return None if np.isnan(value) else round(value, 5)

@@ -1,0 +1,187 @@
+"""Trains a network by a recipe, keeps the best weights by validation, and can be interrupted at any time."""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ml import networks
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from ml.augment import augmentation
+from ml.dataset import DatasetError, Patches
+from ml.evaluate import figures
+
+RECIPES = Path(__file__).parent / "recipes"
+THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; the comments in recipes/*.toml say what each value means."""
+
+    network: str
+    dropout: float
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    warmup_epochs: float
+    weight_decay: float
+    label_smoothing: float
+    averaging: float
+    patient_exponent: float
+    balance_classes: bool
+    augment: dict[str, float]
+
+
+def read_recipe(name: str) -> Recipe:
+    """The recipe ml/recipes/<name>.toml.
+
+    Raises:
+        DatasetError: there is none of this name.
+    """
+    path = RECIPES / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
+        raise DatasetError(f"No recipe {name!r} in {RECIPES}. Known: {known}.")
+    return Recipe(**tomllib.loads(path.read_text()))
+
+
+def patch_weights(patches: Patches, *, patient_exponent: float, balance_classes: bool) -> NDArray[np.float32]:
+    """Weight of each patch in the loss [n], mean 1.
+
+    A patient with m patches weighs m ** patient_exponent in all (1: every patch the same; 0: every patient
+    the same). With balance_classes the weights of each class add up to the same.
+    """
+    _, patient, counts = np.unique(patches.patients, return_inverse=True, return_counts=True)
+    weights = counts[patient] ** (patient_exponent - 1.0)
+    if balance_classes:
+        for label in (0, 1):
+            of_label = patches.labels == label
+            weights[of_label] /= max(weights[of_label].sum(), 1e-12)
+    return np.asarray(weights / weights.mean(), np.float32)
+
+
+class AveragedWeights(keras.callbacks.Callback):
+    """Averages the network over its steps, scores the average after each epoch, and keeps the best.
+
+    Batch statistics are averaged together with the weights: statistics of the live weights do not fit the
+    averaged ones. The best is the highest AUC on the validation patients.
+    """
+
+    def __init__(self, network: keras.Model, average: keras.Model, validation: Patches, recipe: Recipe, run: Path):
+        super().__init__()
+        self.network, self.average, self.validation = network, average, validation
+        self.recipe, self.run = recipe, run
+        self.log = run / "log.jsonl"
+        self.state = run / "average.weights.h5"
+        self.steps = 0
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        # An epoch that was not finished is run again: only what a finished one left is read back.
+        if self.state.exists():
+            self.average.load_weights(self.state)
+            self.steps = 10**6
+        self.started, self.epochs_here = time.monotonic(), 0
+
+    @tf.function(jit_compile=False)
+    def _blend(self, decay: tf.Tensor) -> None:
+        for mean, live in zip(self.average.weights, self.network.weights, strict=True):
+            mean.assign(decay * mean + (1.0 - decay) * live)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.steps += 1
+        # The first steps are hardly worth remembering: the average starts short and grows long.
+        self._blend(tf.constant(min(self.recipe.averaging, self.steps / (self.steps + 10)), tf.float32))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        probabilities = self.average.predict(self.validation.pixels, batch_size=256, verbose=0)[:, 0]
+        scores = asdict(figures(self.validation.labels, probabilities, threshold=THRESHOLD))
+        self.average.save_weights(self.state)
+        best = max((entry["auc"] for entry in read_log(self.run)), default=0.0)
+        if scores["auc"] > best:
+            self.average.save(self.run / "best.keras")
+        with self.log.open("a") as log:
+            log.write(json.dumps({"epoch": epoch + 1, "loss": (logs or {})["loss"], **scores}) + "\n")
+        self.epochs_here += 1
+        each = (time.monotonic() - self.started) / self.epochs_here
+        left = each * (self.recipe.epochs - epoch - 1) / 60
+        print(
+            f"\nepoch {epoch + 1}/{self.recipe.epochs}: AUC {scores['auc']:.4f}, balanced accuracy "
+            f"{scores['balanced_accuracy']:.4f}, F1 {scores['f1']:.4f}; {each / 60:.1f} min an epoch, "
+            f"about {left:.0f} min left",
+            flush=True,
+        )
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """What each finished epoch of a run wrote: loss and the validation figures of the averaged network."""
+    log = run / "log.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def train(recipe: Recipe, patches: Patches, run: Path) -> keras.Model:
+    """Train on the training patients among `patches`, validate on the validation patients, return the best.
+
+    `run` receives best.keras, log.jsonl and what is needed to go on after an interruption: the same call
+    again resumes after the last finished epoch. Test patients among the patches are never used.
+
+    Raises:
+        DatasetError: no patch of a training patient, or none of a validation patient.
+    """
+    training, validation = patches.of_split("train"), patches.of_split("validation")
+    if not len(training) or not len(validation):
+        raise DatasetError("Training needs patches of training and of validation patients; see ml/splits/.")
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+    keras.utils.set_random_seed(recipe.seed)
+
+    network = networks.build(recipe.network, dropout=recipe.dropout)
+    average = networks.build(recipe.network, dropout=recipe.dropout)
+    average.set_weights(network.get_weights())
+    learner = keras.Sequential(
+        [keras.Input(network.input_shape[1:]), augmentation(recipe.augment, seed=recipe.seed), network]
+    )
+    steps = -(-len(training) // recipe.batch_size)
+    learner.compile(
+        optimizer=_optimizer(recipe, steps),
+        loss=keras.losses.BinaryCrossentropy(label_smoothing=recipe.label_smoothing),
+        jit_compile=False,  # XLA takes ten times as long for this network on a CPU
+    )
+    learner.fit(
+        training.pixels,
+        training.labels.astype(np.float32)[:, None],
+        sample_weight=patch_weights(
+            training, patient_exponent=recipe.patient_exponent, balance_classes=recipe.balance_classes
+        ),
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        callbacks=[
+            AveragedWeights(network, average, validation, recipe, run),
+            keras.callbacks.BackupAndRestore(run / "backup", delete_checkpoint=False),
+        ],
+        verbose=2,
+    )
+    best: keras.Model = keras.models.load_model(run / "best.keras")
+    return best
+
+
+def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    warmup = int(recipe.warmup_epochs * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=recipe.learning_rate / 100,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warmup,
+        decay_steps=max(recipe.epochs * steps - warmup, 1),
+    )
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
