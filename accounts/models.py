@@ -1,0 +1,61 @@
+"""People and their API tokens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+from knox.models import AbstractAuthToken
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        if not email:
+            raise ValueError("A user has an e-mail address.")
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save()
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractUser):
+    """Someone with an account. The e-mail address is the login; there is no user name."""
+
+    username = None  # type: ignore[assignment]  # the documented way to drop an inherited field
+    first_name = None  # type: ignore[assignment]
+    last_name = None  # type: ignore[assignment]
+    email = models.EmailField(_("e-mail address"), unique=True)
+    # The choice made at the last upload, offered at the next. Empty: nothing is chosen beforehand.
+    last_visibility = models.CharField(max_length=7, blank=True)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Scope(models.TextChoices):
+    """What a token opens. A token can never manage tokens or the account."""
+
+    READ = "read", _("read")
+    PREDICT = "predict", _("create and retry predictions")
+    MANAGE = "manage", _("share and delete")
+
+
+class ApiToken(AbstractAuthToken):
+    """A named key of a program that acts for its user. Only a digest of it is stored."""
+
+    name = models.CharField(max_length=80)
+    scopes = ArrayField(models.CharField(max_length=7, choices=Scope.choices))
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,29 @@
+"""What a request may do: a session may do all that its user may, a token what its scopes open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rest_framework.permissions import SAFE_METHODS, BasePermission
+from rest_framework.request import Request
+
+from accounts.models import ApiToken, Scope
+
+if TYPE_CHECKING:  # REST framework imports this module while it makes its views
+    from rest_framework.views import APIView
+
+
+class HasScope(BasePermission):
+    """Signed in, and with the scope that the view names for the method.
+
+    A view has `scopes`, by method; a safe method that it does not name needs `read`.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not request.user or not request.user.is_authenticated:
+            return False
+        if not isinstance(request.auth, ApiToken):
+            return True
+        named: dict[str, Scope] = getattr(view, "scopes", {})
+        default = Scope.READ if request.method in SAFE_METHODS else None
+        return named.get(request.method or "", default) in request.auth.scopes

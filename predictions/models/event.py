@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+
+class Event(models.Model):
+    """What was done, by whom, to what. Written in the transaction it tells of, and never changed.
+
+    subject: uuid of a patch, prediction or batch, or the name of a model version. payload holds nothing
+    personal, and the actor becomes anonymous when the account goes.
+    """
+
+    class Kind(models.TextChoices):
+        SUBMITTED = "submitted", _("submitted")
+        SHARED = "shared", _("shared")
+        MADE_PRIVATE = "made_private", _("made private")
+        WITHDRAWN = "withdrawn", _("deleted by its owner")
+        HIDDEN = "hidden", _("hidden")
+        ADMITTED = "admitted", _("admitted to the gallery")
+        RETRIED = "retried", _("retried")
+        REGISTERED = "registered", _("registered")
+        ACTIVATED = "activated", _("activated")
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    subject = models.CharField(max_length=80, db_index=True)
+    payload = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models.functions import Now
+
+
+class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
+    def active(self) -> ModelVersion | None:
+        return self.filter(is_active=True).first()
+
+    def with_waiting_work(self) -> ModelVersionQuerySet:
+        """Versions that have predictions to claim, the one with the most urgent first."""
+        from predictions.models.prediction import Prediction
+
+        waiting = Prediction.objects.claimable().filter(model_version=OuterRef("pk"))
+        return self.filter(Exists(waiting)).order_by(
+            Subquery(waiting.order_by("priority").values("priority")[:1]), "pk"
+        )
+
+
+class ModelVersion(models.Model):
+    """A trained network in `ml/models/<version>/`, registered. At most one is active: it answers new patches.
+
+    sha256: the identity of the network (its Keras file). card: a copy of card.json at registration, which
+    holds the digests that the files on disk must have.
+    """
+
+    version = models.CharField(max_length=80, unique=True)
+    sha256 = models.CharField(max_length=64)
+    card = models.JSONField()
+    is_active = models.BooleanField(default=False)
+    registered_at = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[ModelVersionQuerySet] = ModelVersionQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["is_active"], condition=Q(is_active=True), name="%(app_label)s_%(class)s_one_active"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.version
+
+    @property
+    def threshold(self) -> float:
+        """A probability at or above it is called positive."""
+        return float(self.card["threshold"])

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from accounts.models import User
+
+
+class Visibility(models.TextChoices):
+    PRIVATE = "private", _("private")
+    PUBLIC = "public", _("public")
+
+
+class Source(models.TextChoices):
+    WEB = "web", _("web page")
+    API = "api", _("API")
+
+
+class PatchQuerySet(models.QuerySet["Patch"]):
+    def in_gallery(self) -> PatchQuerySet:
+        """Public, not hidden, answered, and not flagged by the gate unless staff admitted it."""
+        return self.filter(
+            Q(current_prediction__flags=[]) | Q(admitted_at__isnull=False),
+            visibility=Visibility.PUBLIC,
+            hidden_at__isnull=True,
+            current_prediction__status="succeeded",
+        )
+
+    def visible_to(self, user: User | AnonymousUser) -> PatchQuerySet:
+        """What `user` may look at: their own, what is public and not hidden, and everything for staff."""
+        shared = Q(visibility=Visibility.PUBLIC, hidden_at__isnull=True)
+        if not user.is_authenticated:
+            return self.filter(shared)
+        if user.is_staff:
+            return self.all()
+        return self.filter(shared | Q(owner=user))
+
+
+class Patch(models.Model):
+    """One uploaded image, as 50x50 RGB pixels. The same pixels of the same owner are one row.
+
+    sha256: of the 7,500 bytes of pixels. um_per_pixel: of the source, as the user states it.
+    quality: what the decoder noted, {"notes": [...]}. original_name: for the owner's eyes only.
+    """
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="patches")
+    sha256 = models.CharField(max_length=64)
+    source_width = models.PositiveSmallIntegerField()
+    source_height = models.PositiveSmallIntegerField()
+    um_per_pixel = models.FloatField(null=True, blank=True)
+    original_name = models.CharField(max_length=255)
+    visibility = models.CharField(max_length=7, choices=Visibility.choices, default=Visibility.PRIVATE)
+    hidden_at = models.DateTimeField(null=True, blank=True)
+    hidden_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    admitted_at = models.DateTimeField(null=True, blank=True)
+    admitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    quality = models.JSONField(default=dict)
+    source = models.CharField(max_length=3, choices=Source.choices)
+    current_prediction = models.ForeignKey(
+        "predictions.Prediction", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+
+    objects: ClassVar[PatchQuerySet] = PatchQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name_plural = "patches"
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "sha256"], name="%(app_label)s_%(class)s_pixels_once_per_owner"),
+            models.CheckConstraint(
+                condition=Q(um_per_pixel__isnull=True) | Q(um_per_pixel__gt=0, um_per_pixel__lte=100),
+                name="%(app_label)s_%(class)s_um_per_pixel_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(visibility__in=Visibility.values), name="%(app_label)s_%(class)s_visibility_known"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["owner", "-id"], name="patch_history"),
+            models.Index(
+                fields=["-id"], condition=Q(visibility="public", hidden_at__isnull=True), name="patch_gallery"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+    @property
+    def is_public(self) -> bool:
+        return self.visibility == Visibility.PUBLIC
+
+
+class PatchImage(models.Model):
+    """The PNG of a patch, re-encoded from its pixels. In a table of its own, so that lists never read it."""
+
+    patch = models.OneToOneField(Patch, on_delete=models.CASCADE, primary_key=True, related_name="image")
+    png = models.BinaryField()
+
+    def __str__(self) -> str:
+        return str(self.patch_id)

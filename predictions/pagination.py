@@ -1,0 +1,51 @@
+"""Cursor pages: the last is as fast as the first, and nothing shifts while someone reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import CursorPagination
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from predictions.models import Patch
+
+
+class NewestFirst(CursorPagination):
+    """`limit` (at most 100) and `cursor`; the answer is {"results", "next", "previous"}."""
+
+    ordering = "-id"
+    page_size = 24
+    page_size_query_param = "limit"
+    max_page_size = 100
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response({"results": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list: its patches, and the query strings of its neighbours ("" where there is none)."""
+
+    patches: list[Patch]
+    next: str
+    previous: str
+
+
+def page_of(request: HttpRequest, patches: QuerySet[Patch]) -> Page:
+    """The page of `patches` that the request's query asks for. Raises Http404 on a cursor that is none."""
+    paginator = NewestFirst()
+    try:
+        found = paginator.paginate_queryset(patches, Request(request))
+    except NotFound as error:
+        raise Http404 from error
+    return Page(list(found or []), *(_query(link) for link in (paginator.get_next_link(), paginator.get_previous_link())))
+
+
+def _query(link: str | None) -> str:
+    return f"?{urlsplit(link).query}" if link else ""

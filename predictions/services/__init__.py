@@ -1,0 +1,22 @@
+"""Every write, once: page, API and admin call the same functions. Keyword-only, one transaction each."""
+
+from predictions.services.activate import activate, register_model
+from predictions.services.moderate import admit, hide
+from predictions.services.queue import drain, retry, sweep
+from predictions.services.share import set_visibility
+from predictions.services.submit import Submission, submit
+from predictions.services.withdraw import withdraw
+
+__all__ = [
+    "Submission",
+    "activate",
+    "admit",
+    "drain",
+    "hide",
+    "register_model",
+    "retry",
+    "set_visibility",
+    "submit",
+    "sweep",
+    "withdraw",
+]

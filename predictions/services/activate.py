@@ -1,0 +1,41 @@
+"""Models come and go; what they answered stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.db import transaction
+
+from accounts.models import User
+from ml.card import read_card
+from predictions.models import Event, ModelVersion
+from predictions.services.wake import wake_on_commit
+
+
+@transaction.atomic
+def register_model(*, folder: Path, actor: User | None = None) -> ModelVersion:
+    """Make the model in `folder` known; a version that is known stays as it was registered.
+
+    Raises:
+        ml.card.ModelError: there is no usable card.
+    """
+    card = read_card(folder)
+    model_version, is_new = ModelVersion.objects.get_or_create(
+        version=card.version, defaults={"sha256": card.identity, "card": card.as_dict()}
+    )
+    if is_new:
+        Event.objects.create(kind=Event.Kind.REGISTERED, actor=actor, subject=card.version)
+    return model_version
+
+
+@transaction.atomic
+def activate(*, model_version: ModelVersion, actor: User | None = None) -> None:
+    """Let this version answer new patches. Earlier answers keep the version that made them."""
+    # All rows are locked in one order, so that two activations at once end in one of the two.
+    locked = {row.pk: row for row in ModelVersion.objects.select_for_update().order_by("pk")}
+    if locked[model_version.pk].is_active:
+        return
+    ModelVersion.objects.filter(is_active=True).update(is_active=False)
+    ModelVersion.objects.filter(pk=model_version.pk).update(is_active=True)
+    Event.objects.create(kind=Event.Kind.ACTIVATED, actor=actor, subject=model_version.version)
+    wake_on_commit()

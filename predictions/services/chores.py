@@ -1,0 +1,20 @@
+"""Housekeeping, in a process of its own so that it never delays a prediction."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.core.management import call_command
+from django.db.models.functions import Now
+
+from accounts.models import ApiToken
+from predictions.models import WorkerHeartbeat
+
+FORGOTTEN = timedelta(days=1)
+
+
+def tidy() -> None:
+    """Remove expired sessions, expired tokens, and heartbeats of processes long gone."""
+    call_command("clearsessions")
+    ApiToken.objects.filter(expiry__lt=Now()).delete()
+    WorkerHeartbeat.objects.filter(seen_at__lt=Now() - FORGOTTEN).delete()

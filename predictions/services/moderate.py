@@ -1,0 +1,24 @@
+"""Staff keep the gallery clean."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from accounts.models import User
+from predictions.models import Event, Patch
+
+
+@transaction.atomic
+def hide(*, patch: Patch, actor: User) -> None:
+    """Take a patch out of everyone's sight but its owner's and staff's. Doing it twice is one event."""
+    if Patch.objects.filter(pk=patch.pk, hidden_at__isnull=True).update(hidden_at=Now(), hidden_by=actor):
+        Event.objects.create(kind=Event.Kind.HIDDEN, actor=actor, subject=str(patch.uuid))
+
+
+@transaction.atomic
+def admit(*, patch: Patch, actor: User) -> None:
+    """Say that a patch belongs in the gallery: what the gate flagged may be shown, what was hidden is again."""
+    unsettled = Patch.objects.filter(pk=patch.pk).exclude(admitted_at__isnull=False, hidden_at__isnull=True)
+    if unsettled.update(admitted_at=Now(), admitted_by=actor, hidden_at=None, hidden_by=None):
+        Event.objects.create(kind=Event.Kind.ADMITTED, actor=actor, subject=str(patch.uuid))

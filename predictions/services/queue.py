@@ -1,0 +1,187 @@
+"""The queue: rows are the jobs. Claim, compute outside any transaction, finish only what is still ours."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
+from numpy.typing import NDArray
+from PIL import Image
+
+from accounts.models import User
+from ml.card import ModelError
+from ml.engine import Engine
+from predictions import inference
+from predictions.exceptions import NotRetryable
+from predictions.models import Event, ModelVersion, PatchImage, Prediction, Priority, Status
+from predictions.models.prediction import ATTEMPTS
+from predictions.services.wake import wake, wake_on_commit
+
+logger = logging.getLogger(__name__)
+
+STACK = 64
+DRAIN_SECONDS = 20
+PAUSE = timedelta(seconds=2)  # before the next attempt, times the attempts made
+UNNOTICED = timedelta(seconds=2)  # what is claimable for longer has lost its wake-up
+
+# Stored in English, translated where they are shown.
+PREDICTION_FAILED = gettext_noop("The model could not answer this patch, though it was tried several times.")
+WORKER_LOST = gettext_noop("The analysis was interrupted each time it was tried. You can try again.")
+
+FINISH = """
+UPDATE predictions_prediction AS job
+SET status = 'succeeded', probability = answer.probability, finished_at = clock_timestamp(), lease_until = NULL,
+    error_code = '', error_message = ''
+FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(probabilities)s::float8[]) AS answer(id, attempt, probability)
+WHERE job.id = answer.id AND job.status = 'running' AND job.attempt = answer.attempt
+"""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep found: leases that ran out, jobs given up, and whether a wake-up was needed."""
+
+    requeued: int
+    failed: int
+    is_woken: bool
+
+
+def drain(*, seconds: float = DRAIN_SECONDS) -> int:
+    """Answer what can be claimed until nothing is left or the time is up; return how many were claimed.
+
+    When the time is up another wake-up is sent, so that other tasks get their turn.
+    """
+    deadline, total = time.monotonic() + seconds, 0
+    while time.monotonic() < deadline:
+        claimed = _drain_once()
+        if not claimed:
+            return total
+        total += claimed
+    wake()
+    return total
+
+
+def _drain_once() -> int:
+    """One stack, or one retried job, of each model that has work and can be loaded."""
+    claimed = 0
+    for model_version in ModelVersion.objects.with_waiting_work():
+        try:
+            engine = inference.get_engine(model_version)
+        except ModelError as error:
+            logger.error("Predictions of %s wait: %s", model_version, error)
+            continue
+        # A job that ended a worker once is tried alone from then on, so that it takes nobody with it.
+        for limit, is_first_attempt in ((STACK, True), (1, False)):
+            jobs = Prediction.objects.claim(
+                model_version=model_version,
+                limit=limit,
+                lease=timedelta(seconds=settings.LEASE_SECONDS),
+                is_first_attempt=is_first_attempt,
+            )
+            if jobs:
+                _answer(jobs, engine)
+            claimed += len(jobs)
+    return claimed
+
+
+def _answer(jobs: Sequence[Prediction], engine: Engine) -> None:
+    """Predict the stack; if that raises, one by one, so that a bad patch fails alone."""
+    try:
+        probabilities = engine.predict(_stack(jobs)).probability
+    except Exception:
+        if len(jobs) == 1:
+            logger.exception("Prediction %s failed in attempt %d.", jobs[0].uuid, jobs[0].attempt)
+            _release(jobs[0])
+            return
+        logger.warning("A stack of %d failed; trying its patches one by one.", len(jobs), exc_info=True)
+        for job in jobs:
+            _answer([job], engine)
+        return
+    finish(jobs, probabilities)
+
+
+def _stack(jobs: Sequence[Prediction]) -> NDArray[np.uint8]:
+    """The pixels of the jobs, uint8 [n, 50, 50, 3]. The PNGs are ours: made by the decoder."""
+    pngs = dict(PatchImage.objects.filter(patch__in=[job.patch_id for job in jobs]).values_list("patch_id", "png"))
+    return np.stack([np.asarray(Image.open(io.BytesIO(pngs[job.patch_id]))) for job in jobs])
+
+
+def finish(jobs: Sequence[Prediction], probabilities: NDArray[np.float32]) -> int:
+    """running -> succeeded for every job whose attempt is still the current one; return how many were."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            FINISH,
+            {
+                "ids": [job.pk for job in jobs],
+                "attempts": [job.attempt for job in jobs],
+                "probabilities": [float(probability) for probability in probabilities],
+            },
+        )
+        return cursor.rowcount
+
+
+def _release(job: Prediction) -> None:
+    """running -> queued after a pause, or failed when no attempt is left."""
+    mine = Prediction.objects.filter(pk=job.pk, status=Status.RUNNING, attempt=job.attempt)
+    if job.attempt < job.attempt_limit:
+        mine.update(status=Status.QUEUED, lease_until=None, next_attempt_at=Now() + PAUSE * job.attempt)
+    else:
+        mine.update(**_failure("prediction_failed", PREDICTION_FAILED))
+
+
+def _failure(code: str, message: str) -> dict[str, object]:
+    return {
+        "status": Status.FAILED,
+        "lease_until": None,
+        "finished_at": Now(),
+        "error_code": code,
+        "error_message": message,
+    }
+
+
+def sweep() -> Swept:
+    """Take back expired leases, give up what has no attempt left, and wake the workers if work is unnoticed."""
+    with transaction.atomic():
+        expired = Prediction.objects.filter(status=Status.RUNNING, lease_until__lt=Now())
+        failed = expired.filter(attempt__gte=F("attempt_limit")).update(
+            **_failure("worker_lost", WORKER_LOST)
+        )
+        requeued = expired.update(status=Status.QUEUED, lease_until=None, next_attempt_at=Now())
+    is_unnoticed = Prediction.objects.filter(status=Status.QUEUED, next_attempt_at__lt=Now() - UNNOTICED).exists()
+    if is_unnoticed or requeued:
+        wake()
+    return Swept(requeued=requeued, failed=failed, is_woken=is_unnoticed or bool(requeued))
+
+
+@transaction.atomic
+def retry(*, prediction: Prediction, actor: User) -> None:
+    """failed -> queued, with three more attempts. The attempt goes on counting: it is the fence.
+
+    Raises:
+        NotRetryable: it has not failed.
+    """
+    changed = Prediction.objects.filter(pk=prediction.pk, status=Status.FAILED).update(
+        status=Status.QUEUED,
+        attempt_limit=F("attempt") + ATTEMPTS,
+        next_attempt_at=Now(),
+        queued_at=Now(),
+        priority=Priority.INTERACTIVE,
+        started_at=None,
+        finished_at=None,
+        error_code="",
+        error_message="",
+    )
+    if not changed:
+        raise NotRetryable
+    Event.objects.create(kind=Event.Kind.RETRIED, actor=actor, subject=str(prediction.uuid))
+    wake_on_commit()

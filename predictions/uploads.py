@@ -1,0 +1,44 @@
+"""From uploaded files to decoded patches: the same for the page and the API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.core.files.uploadedfile import UploadedFile
+
+from ml.formats import ImageError
+from ml.images import MAX_BYTES, DecodedPatch, decode_patch
+
+NAME_LENGTH = 255
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """One sent file: either a patch, or the error that kept it from being one."""
+
+    name: str
+    patch: DecodedPatch | None = None
+    error: ImageError | None = None
+
+
+def receive(files: Iterable[UploadedFile]) -> list[ReceivedFile]:
+    """Decode each file by itself; a bad one harms no other."""
+    return [_receive(file) for file in files]
+
+
+def _receive(file: UploadedFile) -> ReceivedFile:
+    name = clean_name(file.name or "")
+    try:
+        # One byte more than allowed is enough to know; the rest is never read into memory.
+        return ReceivedFile(name, patch=decode_patch(file.read(MAX_BYTES + 1)))
+    except ImageError as error:
+        return ReceivedFile(name, error=error)
+
+
+def clean_name(name: str) -> str:
+    """A file's name as it may be shown: no control or direction marks, no folders, at most 255 characters."""
+    printable = UNPRINTABLE.sub("", name.encode("utf-8", "replace").decode())
+    return printable.replace("\\", "/").rsplit("/", 1)[-1].strip()[:NAME_LENGTH]

@@ -1,0 +1,20 @@
+from django.urls import include, path
+
+from predictions import views
+
+app_name = "predictions"
+
+prediction_urls = [
+    path("", views.detail, name="detail"),
+    path("status/", views.status, name="status"),
+    path("image.png", views.image, name="image"),
+    path("visibility/", views.change_visibility, name="visibility"),
+    path("retry/", views.retry, name="retry"),
+    path("delete/", views.delete, name="delete"),
+]
+
+urlpatterns = [
+    path("", views.history, name="history"),
+    path("new/", views.new, name="new"),
+    path("<uuid:prediction_id>/", include(prediction_urls)),
+]

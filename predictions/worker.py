@@ -1,0 +1,70 @@
+"""What a Celery child does beside its tasks: load the model, say that it lives, sweep.
+
+The parent never loads an engine: TensorFlow used before the fork hangs every child. The watch runs in the
+child, where the engine is, in a thread: a heartbeat is true only where predictions are made.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from typing import Any
+
+from celery import current_app
+from celery.signals import worker_process_init
+from django.db import close_old_connections, connection
+
+logger = logging.getLogger(__name__)
+
+WATCH_SECONDS = 3
+
+
+@worker_process_init.connect
+def start_watch(**kwargs: Any) -> None:
+    """Every child keeps watch; those that serve the queue `predictions` load the active model first."""
+    answers = "predictions" in current_app.amqp.queues.consume_from
+    _watch_once(answers=answers)
+    threading.Thread(target=_watch, args=(answers,), name="watch", daemon=True).start()
+
+
+def _watch(answers: bool) -> None:
+    pause = threading.Event()
+    while not pause.wait(WATCH_SECONDS):
+        _watch_once(answers=answers)
+
+
+def _watch_once(*, answers: bool) -> None:
+    from predictions import services
+
+    try:
+        close_old_connections()
+        if answers:
+            _beat()
+        services.sweep()
+    # Whatever happens (a database that restarts, a broker that is away), the watch goes on.
+    except Exception:
+        logger.exception("The watch failed; it goes on in %d s.", WATCH_SECONDS)
+        connection.close()
+
+
+def _beat() -> None:
+    """Load the active model if it is not loaded yet, and say so, or say why not."""
+    from django.db.models.functions import Now
+
+    from ml.card import ModelError
+    from predictions import inference
+    from predictions.models import ModelVersion, WorkerHeartbeat
+
+    problem, active = "", ModelVersion.objects.active()
+    try:
+        if active:
+            inference.get_engine(active)
+    except ModelError as error:
+        problem = str(error)
+        logger.error("This worker cannot answer with %s: %s", active, problem)
+    WorkerHeartbeat.objects.update_or_create(
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+        defaults={"model_hashes": inference.loaded_hashes(), "problem": problem, "seen_at": Now()},
+    )
