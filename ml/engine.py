@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -80,7 +80,11 @@ class KerasEngine:
         import tensorflow as tf
 
         try:
-            model = keras.saving.load_model(io.BytesIO(content), compile=False)
+            # From the very bytes that were checked, not from the path again. Keras wants a file of this name.
+            with tempfile.NamedTemporaryFile(suffix=".keras") as copy:
+                copy.write(content)
+                copy.flush()
+                model = keras.saving.load_model(copy.name, compile=False)
         except (ValueError, OSError, KeyError, TypeError) as error:
             raise ModelError("model.keras is not a Keras model. Export the model again.") from error
         _check_shapes([list(i.shape) for i in model.inputs], [list(o.shape) for o in model.outputs])

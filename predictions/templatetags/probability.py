@@ -1,0 +1,33 @@
+"""Probabilities as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.utils.formats import number_format
+
+from predictions.models import Prediction
+
+register = template.Library()
+SMALLEST = 0.001
+
+
+@register.filter
+def percent(probability: float) -> str:
+    """0.004 -> "0.4 %". Never a bare 0 or 100: a model is not certain."""
+    if probability < SMALLEST:
+        return f"< {number_format(100 * SMALLEST, 1)}\N{NO-BREAK SPACE}%"
+    if probability > 1 - SMALLEST:
+        return f"> {number_format(100 * (1 - SMALLEST), 1)}\N{NO-BREAK SPACE}%"
+    return f"{number_format(100 * probability, 1)}\N{NO-BREAK SPACE}%"
+
+
+@register.inclusion_tag("includes/probability_bar.html")
+def probability_bar(prediction: Prediction) -> dict[str, Any]:
+    """A bar of 0..100 with a tick at the threshold. Numbers as SVG wants them, in any language."""
+    return {
+        "prediction": prediction,
+        "width": f"{100 * (prediction.probability or 0):.2f}",
+        "threshold": f"{100 * prediction.threshold:.2f}",
+    }
