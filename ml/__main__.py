@@ -99,7 +99,6 @@ def _train(options: argparse.Namespace) -> int:
             "licence": "CC0",
             "split": "by patient: the published lists, and the patients in none of them for training",
             **{split: _counts(patches.of_split(split)) for split in ("train", "validation")},
-            "excluded": len(patches.excluded),
         },
         recipe=dataclasses.asdict(recipe),
         figures=_report(validation, probabilities, THRESHOLD),
@@ -172,6 +171,7 @@ def _counts(patches: Patches) -> dict[str, int]:
         "patients": len(set(patches.patients.tolist())),
         "patches": len(patches),
         "positive": int(patches.labels.sum()),
+        "excluded": len(patches.excluded),
     }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,19 +28,27 @@ class DatasetError(Exception):
     """The data cannot be used; the message says why and how to mend it."""
 
 
+class Excluded(NamedTuple):
+    """A file that is no patch: slivers at the edge of a section, mostly. code: of the decoder's error."""
+
+    name: str
+    patient: str
+    code: str
+
+
 @dataclass(frozen=True)
 class Patches:
     """Decoded patches and what is known of them, all of one length n.
 
     pixels: uint8 [n, 50, 50, 3], RGB. labels: uint8 [n], 1 is IDC. patients: str [n]. names: str [n].
-    excluded: (name, error code) of every file that the decoder refused.
+    excluded: every file of these patients that the decoder refused.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     patients: NDArray[np.str_]
     names: NDArray[np.str_]
-    excluded: tuple[tuple[str, str], ...] = ()
+    excluded: tuple[Excluded, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -52,7 +61,7 @@ class Patches:
             labels=self.labels[wanted],
             patients=self.patients[wanted],
             names=self.names[wanted],
-            excluded=self.excluded,
+            excluded=tuple(file for file in self.excluded if split_of(file.patient) == split),
         )
 
 
@@ -82,7 +91,7 @@ def read_patches(*paths: Path) -> Patches:
         try:
             pixels.append(decode_patch(content).pixels)
         except ImageError as error:
-            excluded.append((name, error.code))
+            excluded.append(Excluded(name, patient, error.code))
             continue
         labels.append(label)
         patients.append(patient)

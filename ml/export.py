@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -40,11 +39,11 @@ def export(run: Path, destination: Path, patches: Patches) -> float:
         raise ModelError(f"The export differs from Keras by {difference:.2g}, more than {TOLERANCE}: not written.")
     contents = {KERAS_FILE: keras_content, LITERT_FILE: litert_content}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    with tempfile.TemporaryDirectory() as made:
-        for name, content in contents.items():
-            (Path(made) / name).write_bytes(content)
-        dataclasses.replace(card, version=destination.name, sha256=digests).write(Path(made))
-        shutil.copytree(made, destination, dirs_exist_ok=True)
+    destination.mkdir(parents=True, exist_ok=True)
+    for name, content in contents.items():
+        (destination / name).write_bytes(content)
+    # The card last: a folder without one is no model.
+    dataclasses.replace(card, version=destination.name, sha256=digests).write(destination)
     return difference
 
 

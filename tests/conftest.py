@@ -1,0 +1,87 @@
+"""Fixtures that every test may use. People and rows are made by tests/factories.py."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from redis import Redis
+
+from accounts.models import User
+from ml.card import MODELS, default_version
+from predictions import services
+from predictions.models import ModelVersion
+from tests.factories import make_user
+from tests.processes import Processes
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of real patches are deselected where there are none."""
+    if os.environ.get("IDC_DATA"):
+        return
+    deselected = [item for item in items if item.get_closest_marker("data")]
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = [item for item in items if not item.get_closest_marker("data")]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files() -> None:
+    call_command("collectstatic", interactive=False, verbosity=0)
+
+
+@pytest.fixture(scope="session")
+def model_folder() -> Path:
+    return MODELS / default_version()
+
+
+@pytest.fixture
+def models_dir(tmp_path: Path, model_folder: Path) -> Path:
+    """A copy of the models, for tests that damage them."""
+    copy = tmp_path / "models"
+    shutil.copytree(model_folder, copy / model_folder.name)
+    (copy / "DEFAULT").write_text(model_folder.name)
+    return copy
+
+
+@pytest.fixture
+def model_version(db: None, model_folder: Path) -> ModelVersion:
+    """The default model, registered and active."""
+    registered = services.register_model(folder=model_folder)
+    services.activate(model_version=registered)
+    registered.refresh_from_db()
+    return registered
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return make_user("owner@example.org")
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    return make_user("stranger@example.org")
+
+
+@pytest.fixture
+def staff(db: None) -> User:
+    return make_user("staff@example.org", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def broker() -> Iterator[Redis]:
+    """The real broker, empty."""
+    with Redis.from_url(settings.REDIS_URL) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def processes(transactional_db: None, broker: Redis, tmp_path: Path) -> Iterator[Processes]:
+    """Starts real workers and web servers on the test's database; all are stopped at the end."""
+    with Processes(tmp_path) as started:
+        yield started

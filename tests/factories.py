@@ -1,0 +1,59 @@
+"""Makes people, patches and predictions for tests, through the services wherever these do it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from django.db.models.functions import Now
+
+from accounts.models import ApiToken, Scope, User
+from ml.images import DecodedPatch
+from ml.synthetic import draw_patch
+from predictions import services
+from predictions.models import Prediction, Source, Status, Visibility
+from predictions.uploads import ReceivedFile
+
+
+def make_user(email: str, *, password: str | None = None, **fields: Any) -> User:
+    return User.objects.create_user(email, password, **fields)
+
+
+def make_token(user: User, *scopes: Scope) -> str:
+    _, token = ApiToken.objects.create(user, name="test", scopes=list(scopes or Scope.values))
+    return str(token)
+
+
+def drawn(seed: int, cellularity: float = 0.5) -> DecodedPatch:
+    pixels = draw_patch(1000 + seed, cellularity=cellularity)
+    return DecodedPatch(np.ascontiguousarray(pixels), 50, 50)
+
+
+def received(*seeds: int) -> list[ReceivedFile]:
+    return [ReceivedFile(f"drawn-{seed}.png", patch=drawn(seed)) for seed in seeds]
+
+
+def submit_drawn(
+    owner: User, *seeds: int, visibility: Visibility = Visibility.PRIVATE, source: Source = Source.WEB
+) -> list[Prediction]:
+    """Submit drawn patches and return their queued predictions, in the order of the seeds."""
+    submission = services.submit(owner=owner, files=received(*seeds), visibility=visibility, source=source)
+    return [patch.current_prediction for patch in submission.accepted if patch.current_prediction]
+
+
+def answer(prediction: Prediction, probability: float = 0.75) -> Prediction:
+    """Put an answer into a row, without a worker."""
+    Prediction.objects.filter(pk=prediction.pk).update(
+        status=Status.SUCCEEDED, probability=probability, started_at=Now(), finished_at=Now(), lease_until=None
+    )
+    prediction.refresh_from_db()
+    return prediction
+
+
+def fail(prediction: Prediction) -> Prediction:
+    """Put a failure into a row, without a worker."""
+    Prediction.objects.filter(pk=prediction.pk).update(
+        status=Status.FAILED, attempt=3, finished_at=Now(), error_code="worker_lost", error_message="Lost."
+    )
+    prediction.refresh_from_db()
+    return prediction

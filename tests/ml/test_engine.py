@@ -1,0 +1,96 @@
+"""The engines on the committed model: the same answers as when it was made, in stacks of any size."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.card import KERAS_FILE, LITERT_FILE, ModelError, read_card
+from ml.dataset import read_patches
+from ml.engine import Engine, KerasEngine, LiteRTEngine, load_engine
+from ml.images import decode_patch
+from ml.synthetic import EXAMPLES, draw_patch, example_png
+
+EXPECTED = json.loads((Path(__file__).parent / "expected_probabilities.json").read_text())
+PATCHES = np.stack([draw_patch(seed, cellularity=(seed % 10) / 9) for seed in range(150)])
+
+
+@pytest.fixture(scope="module", params=["litert", "keras"])
+def engine(request: pytest.FixtureRequest, model_folder: Path) -> Engine:
+    return load_engine(model_folder, read_card(model_folder), kind=request.param)
+
+
+def test_examples_are_answered_as_when_the_model_was_made(engine: Engine, model_folder: Path) -> None:
+    pixels = np.stack([decode_patch(example_png(number)).pixels for number in range(EXAMPLES)])
+    np.testing.assert_allclose(engine.predict(pixels).probability, EXPECTED[model_folder.name], atol=1e-5)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 8, 9, 64, 65, 150])
+def test_a_stack_of_any_size_is_answered_patch_by_patch(engine: Engine, number: int) -> None:
+    found = engine.predict(PATCHES[:number]).probability
+    assert (found.shape, found.dtype) == ((number,), np.float32)
+    singly = [float(engine.predict(PATCHES[i : i + 1]).probability[0]) for i in range(min(number, 9))]
+    np.testing.assert_allclose(found[: len(singly)], singly, atol=1e-5)
+
+
+def test_both_engines_agree(model_folder: Path) -> None:
+    card = read_card(model_folder)
+    answers = [load_engine(model_folder, card, kind=kind).predict(PATCHES).probability for kind in ("litert", "keras")]
+    np.testing.assert_allclose(*answers, atol=1e-5)
+
+
+@pytest.mark.data
+def test_both_engines_agree_on_real_patches(model_folder: Path) -> None:
+    pixels = read_patches(Path(os.environ["IDC_DATA"]) / "idc-val.zip").pixels[::20]
+    card = read_card(model_folder)
+    answers = [load_engine(model_folder, card, kind=kind).predict(pixels).probability for kind in ("litert", "keras")]
+    np.testing.assert_allclose(*answers, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "file"), [("litert", LITERT_FILE), ("keras", KERAS_FILE)])
+def test_a_missing_or_altered_file_is_refused(models_dir: Path, model_folder: Path, kind: str, file: str) -> None:
+    folder = models_dir / model_folder.name
+    content = bytearray((folder / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / file).write_bytes(content)
+    with pytest.raises(ModelError, match=rf"{file} is not the file that was registered"):
+        load_engine(folder, read_card(folder), kind=kind)
+    (folder / file).unlink()
+    with pytest.raises(ModelError, match=rf"{file} cannot be read: No such file or directory\. Restore the file\."):
+        load_engine(folder, read_card(folder), kind=kind)
+
+
+def misshapen() -> tuple[bytes, bytes]:
+    """A sound network of the wrong shape, for both engines."""
+    from ml.export import to_litert
+    from ml.networks import keras
+
+    patch = keras.Input((32, 32, 3))
+    model = keras.Model(patch, keras.layers.Dense(2)(keras.layers.Flatten()(patch)))
+    path = Path(os.environ["STATIC_ROOT"]).parent / "misshapen.keras"
+    model.save(path)
+    return path.read_bytes(), to_litert(model)
+
+
+def test_a_misshapen_network_is_refused() -> None:
+    keras_content, litert_content = misshapen()
+    for engine, content in ((KerasEngine, keras_content), (LiteRTEngine, litert_content)):
+        with pytest.raises(ModelError, match=r"shapes are \[\[None, 32, 32, 3\], \[None, 2\]\]; expected"):
+            engine(content)
+
+
+@pytest.mark.parametrize("engine", [KerasEngine, LiteRTEngine])
+def test_a_file_that_is_no_model_is_refused(engine: type[KerasEngine] | type[LiteRTEngine]) -> None:
+    with pytest.raises(ModelError, match="Export the model again"):
+        engine(b"this is no model" * 100)
+
+
+def test_a_card_that_names_no_artefact_is_refused(model_folder: Path) -> None:
+    bare = dataclasses.replace(read_card(model_folder), sha256={})
+    with pytest.raises(ModelError, match=r"names no model\.tflite"):
+        load_engine(model_folder, bare)

@@ -1,0 +1,165 @@
+"""A real training run in small: on drawn patches, interrupted and resumed, exported and used."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml import __main__ as command
+from ml.card import ModelError, read_card
+from ml.dataset import DatasetError, Patches, patients_in
+from ml.export import export
+from ml.images import encode_png
+from ml.networks import keras
+from ml.synthetic import draw_patch
+from ml.train import Recipe, patch_weights, read_log, read_recipe, train
+
+
+def drawn_patches(number: int = 96) -> Patches:
+    """Drawn patches of two training patients, one validation and one test patient: many nuclei are "IDC"."""
+    patients = [min(patients_in(name)) for name in ("train", "validation", "test")] + ["10253"]
+    labels = np.arange(number) % 2
+    return Patches(
+        pixels=np.stack([draw_patch(i, cellularity=0.9 if label else 0.1) for i, label in enumerate(labels)]),
+        labels=labels.astype(np.uint8),
+        patients=np.array([patients[i // 2 % 4] for i in range(number)]),
+        names=np.array([f"{i}.png" for i in range(number)]),
+    )
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    return dataclasses.replace(read_recipe("mobilenetv2"), epochs=2, batch_size=16, warmup_epochs=0.5)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(self: object, epoch: int, logs: object = None) -> None:
+        if epoch == 1:
+            raise Interrupted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(keras.callbacks.BackupAndRestore, "on_epoch_begin", interrupt)
+        with pytest.raises(Interrupted):
+            train(recipe, drawn_patches(), tmp_path)
+    assert [entry["epoch"] for entry in read_log(tmp_path)] == [1]
+
+    model = train(recipe, drawn_patches(), tmp_path)
+    log = read_log(tmp_path)
+    assert [entry["epoch"] for entry in log] == [1, 2]
+    assert set(log[0]) == {
+        "epoch", "loss", "auc", "balanced_accuracy", "f1", "accuracy", "sensitivity", "specificity", "ece"
+    }  # fmt: skip
+    assert model.count_params() == 2_263_105
+    assert "about 0 min left" in capsys.readouterr().out
+
+
+def write_layout(patches: Patches, folder: Path) -> Path:
+    for pixels, label, patient, name in zip(
+        patches.pixels, patches.labels, patches.patients, patches.names, strict=True
+    ):
+        path = folder / patient / str(label) / f"{patient}_{name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_png(pixels))
+    return folder
+
+
+def test_train_export_evaluate_and_predict_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_layout(drawn_patches(160), tmp_path / "data")
+    recipes, models = tmp_path / "recipes", tmp_path / "models"
+    recipes.mkdir()
+    models.mkdir()
+    text = (Path(command.__file__).parent / "recipes/mobilenetv2.toml").read_text()
+    (recipes / "small.toml").write_text(text.replace("epochs = 26", "epochs = 1"))
+    monkeypatch.setattr("ml.train.RECIPES", recipes)
+    monkeypatch.setattr(command, "MODELS", models)
+    monkeypatch.setattr(command, "default_version", lambda: "small-1")
+    run = tmp_path / "run"
+
+    assert command.main(["train", "--recipe", "small", "--data", str(data), "--run", str(run)]) == 0
+    card = read_card(run)
+    test_patients = drawn_patches(160).of_split("test")
+    assert (card.data["train"]["patches"], card.data["validation"]["patches"], len(test_patients)) == (80, 40, 40)
+    assert card.figures["n"] == 40
+
+    assert command.main(["export", str(run), "small-1", "--data", str(data), "--default"]) == 0
+    assert sorted(file.name for file in (models / "small-1").iterdir()) == ["card.json", "model.keras", "model.tflite"]
+    assert (models / "DEFAULT").read_text() == "small-1\n"
+
+    figures = tmp_path / "figures.json"
+    assert command.main(["evaluate", "--data", str(data), "--json", str(figures)]) == 0
+    assert json.loads(figures.read_text())["n"] == 160
+
+    capsys.readouterr()
+    picture = next(data.rglob("*.png"))
+    assert command.main(["predict", str(picture), "--json"]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"file", "probability", "label", "model"}
+    assert (answer["file"], answer["model"]) == (str(picture), "small-1")
+    assert answer["label"] == ("positive" if answer["probability"] >= 0.5 else "negative")
+
+
+def test_export_refuses_a_run_that_is_not_finished_and_too_few_patches(tmp_path: Path, model_folder: Path) -> None:
+    with pytest.raises(ModelError, match="is not a finished run"):
+        export(tmp_path, tmp_path / "out", drawn_patches())
+    (tmp_path / "card.json").write_bytes((model_folder / "card.json").read_bytes())
+    (tmp_path / "best.keras").write_bytes((model_folder / "model.keras").read_bytes())
+    with pytest.raises(ModelError, match="at least 64 real patches; 8 were given"):
+        export(tmp_path, tmp_path / "out", drawn_patches(8))
+
+
+def test_export_refuses_when_the_engines_differ(
+    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "card.json").write_bytes((model_folder / "card.json").read_bytes())
+    (tmp_path / "best.keras").write_bytes((model_folder / "model.keras").read_bytes())
+    monkeypatch.setattr("ml.export.TOLERANCE", -1.0)
+    with pytest.raises(ModelError, match="differs from Keras by .*: not written"):
+        export(tmp_path, tmp_path / "out", drawn_patches())
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_needs_patches_of_both_splits(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="needs patches of training and of validation patients"):
+        train(recipe, drawn_patches().of_split("train"), tmp_path)
+
+
+def test_weights_balance_classes_and_temper_large_patients() -> None:
+    patches = drawn_patches(8)
+    uneven = Patches(
+        pixels=patches.pixels,
+        labels=np.array([0, 0, 0, 0, 0, 0, 1, 1], np.uint8),
+        patients=np.array(["a", "a", "a", "a", "b", "b", "b", "b"]),
+        names=patches.names,
+    )
+    weights = patch_weights(uneven, patient_exponent=0.0, balance_classes=True)
+    assert weights.mean() == pytest.approx(1)
+    assert weights[6:].sum() == pytest.approx(weights[:6].sum())
+    plain = patch_weights(uneven, patient_exponent=1.0, balance_classes=False)
+    np.testing.assert_allclose(plain, np.ones(8))
+    alone = dataclasses.replace(uneven, patients=np.array(["a"] * 7 + ["b"]))
+    tempered = patch_weights(alone, patient_exponent=0.5, balance_classes=False)
+    assert tempered[:7].sum() / tempered[7] == pytest.approx(7**0.5)
+
+
+def test_an_unknown_recipe_names_those_that_exist(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert command.main(["train", "--recipe", "none", "--data", str(tmp_path), "--run", str(tmp_path / "run")]) == 2
+    assert "Known: mobilenetv2" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_patch_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_text("text")
+    assert command.main(["predict", str(bad)]) == 2
+    assert f"{bad}: This is not an image." in capsys.readouterr().err
