@@ -13,7 +13,7 @@ from accounts.models import ApiToken, User
 TOKEN = re.compile(rb"idc_[0-9a-f]{64}")
 
 
-class ApiTokenAuthentication(TokenAuthentication):  # type: ignore[misc]  # knox carries no types
+class ApiTokenAuthentication(TokenAuthentication):
     """`Authorization: Bearer idc_...`. What is not of that form never reaches the database."""
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:

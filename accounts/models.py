@@ -24,7 +24,7 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
-class User(AbstractUser):
+class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: knox carries no types
     """Someone with an account. The e-mail address is the login; there is no user name."""
 
     username = None  # type: ignore[assignment]  # the documented way to drop an inherited field

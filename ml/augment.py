@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-import ml.networks  # noqa: F401  (sets the Keras backend before Keras is imported)
-import keras
-from keras import ops
+from ml.backend import keras
+
+ops = keras.ops
 
 # Optical density of haematoxylin, eosin and the residual, rows per stain, columns R, G, B:
 # Ruifrok & Johnston, "Quantification of histochemical staining by color deconvolution", 2001.
@@ -25,11 +26,12 @@ class RandomDihedral(keras.layers.Layer):
         if not training:
             return images
         shape = (ops.shape(images)[0], 1, 1, 1)
-        for variant in (
+        variants: tuple[Callable[[Any], Any], ...] = (
             lambda x: ops.flip(x, axis=1),
             lambda x: ops.flip(x, axis=2),
             lambda x: ops.transpose(x, (0, 2, 1, 3)),
-        ):
+        )
+        for variant in variants:
             chosen = keras.random.uniform(shape, seed=self.seeds) < 0.5
             images = ops.where(chosen, variant(images), images)
         return images
@@ -103,9 +105,7 @@ def augmentation(options: dict[str, float], *, seed: int) -> keras.Sequential:
         layers.append(RandomDihedral(seed=seed))
     if options["rotation"] or options["zoom"] or options["shift"]:
         layers.append(
-            RandomAffine(
-                rotation=options["rotation"], zoom=options["zoom"], shift=options["shift"], seed=seed + 1
-            )
+            RandomAffine(rotation=options["rotation"], zoom=options["zoom"], shift=options["shift"], seed=seed + 1)
         )
     if options["stain_gain"] or options["stain_offset"]:
         layers.append(RandomStain(gain=options["stain_gain"], offset=options["stain_offset"], seed=seed + 2))

@@ -43,9 +43,7 @@ class LiteRTEngine:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            self._interpreters = {
-                size: Interpreter(model_content=content, num_threads=THREADS) for size in STACK_SIZES
-            }
+            self._interpreters = {size: Interpreter(model_content=content, num_threads=THREADS) for size in STACK_SIZES}
         except ValueError as error:
             raise ModelError("model.tflite is not a LiteRT model. Export the model again.") from error
         for size, interpreter in self._interpreters.items():
@@ -76,8 +74,9 @@ class KerasEngine:
     file = KERAS_FILE
 
     def __init__(self, content: bytes) -> None:
-        from ml.networks import keras
         import tensorflow as tf
+
+        from ml.backend import keras
 
         try:
             # From the very bytes that were checked, not from the path again. Keras wants a file of this name.

@@ -78,10 +78,11 @@ def bootstrap_intervals(
         drawn = random.integers(len(rows_of), size=len(rows_of))
         rows = np.concatenate([rows_of[patient] for patient in drawn])
         rounds.append(figures(labels[rows], probabilities[rows], threshold=threshold))
-    return {
-        name: tuple(float(bound) for bound in np.nanpercentile([getattr(r, name) for r in rounds], (2.5, 97.5)))
-        for name in Figures.__dataclass_fields__
-    }  # type: ignore[return-value]  # two percentiles make a pair
+    intervals = {}
+    for name in Figures.__dataclass_fields__:
+        low, high = np.nanpercentile([getattr(found, name) for found in rounds], (2.5, 97.5))
+        intervals[name] = (float(low), float(high))
+    return intervals
 
 
 def report(

@@ -7,9 +7,9 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from ml.networks import keras
 import numpy as np
 
+from ml.backend import keras
 from ml.card import CARD_FILE, KERAS_FILE, LITERT_FILE, ModelError, read_card
 from ml.dataset import Patches
 from ml.engine import KerasEngine, LiteRTEngine

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-import keras
-
+from ml.backend import keras
 from ml.images import PATCH_SIDE
 
 # Keras' MobileNetV2 averages its batch statistics with momentum 0.999, which needs far more than the

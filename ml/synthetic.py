@@ -41,10 +41,13 @@ def draw_patch(seed: int, *, cellularity: float) -> NDArray[np.uint8]:
     image = image.filter(ImageFilter.GaussianBlur(SCALE / 2))
     small = image.resize((PATCH_SIDE, PATCH_SIDE), Image.Resampling.BOX)
     grain = np.array([pencil.gauss(0, 4) for _ in range(PATCH_SIDE * PATCH_SIDE)]).reshape(PATCH_SIDE, PATCH_SIDE, 1)
-    return np.clip(np.asarray(small, np.float32) + grain, 0, 255).astype(np.uint8)
+    drawn: NDArray[np.uint8] = np.clip(np.asarray(small, np.float32) + grain, 0, 255).astype(np.uint8)
+    return drawn
 
 
-def _ellipse(draw: ImageDraw.ImageDraw, pencil: random.Random, fill: tuple[int, int, int], radii: tuple[int, int]) -> None:
+def _ellipse(
+    draw: ImageDraw.ImageDraw, pencil: random.Random, fill: tuple[int, int, int], radii: tuple[int, int]
+) -> None:
     side = PATCH_SIDE * SCALE
     x, y = pencil.uniform(0, side), pencil.uniform(0, side)
     a, b = pencil.uniform(*radii), pencil.uniform(*radii)

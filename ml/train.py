@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ml import networks
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from ml import networks
 from ml.augment import augmentation
+from ml.backend import keras
 from ml.dataset import DatasetError, Patches
 from ml.evaluate import figures
 
@@ -77,7 +77,9 @@ class AveragedWeights(keras.callbacks.Callback):
     averaged ones. The best is the highest AUC on the validation patients.
     """
 
-    def __init__(self, network: keras.Model, average: keras.Model, validation: Patches, recipe: Recipe, run: Path):
+    def __init__(
+        self, network: keras.Model, average: keras.Model, validation: Patches, recipe: Recipe, run: Path
+    ) -> None:
         super().__init__()
         self.network, self.average, self.validation = network, average, validation
         self.recipe, self.run = recipe, run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.db.models import Model, QuerySet
@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
+from accounts.models import User
 from predictions import services
 from predictions.exceptions import ServiceError
 from predictions.models import (
@@ -68,15 +69,16 @@ def run_on_each(
         model_admin.message_user(request, refusal, messages.ERROR)
 
 
-def may_act(model_admin: ReadOnlyAdmin, request: HttpRequest) -> bool:
-    """Rows are read-only, yet the actions are for those who hold the change permission of the model."""
-    name = f"{model_admin.opts.app_label}.change_{model_admin.opts.model_name}"
-    return bool(request.user.has_perm(name))
+def _staff(request: HttpRequest) -> User:
+    """The member of staff; the admin lets nobody else in."""
+    return cast(User, request.user)
 
 
 class ActingAdmin(ReadOnlyAdmin):
+    """Rows stay read-only; the actions are for those who hold the model's change permission."""
+
     def has_act_permission(self, request: HttpRequest) -> bool:
-        return may_act(self, request)
+        return _staff(request).has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
 
 
 @admin.register(Patch)
@@ -105,16 +107,26 @@ class PatchAdmin(ActingAdmin):
 
     @admin.action(description=_("Hide from everyone but the owner"), permissions=["act"])
     def hide(self, request: HttpRequest, patches: QuerySet[Patch]) -> None:
-        run_on_each(self, request, patches, lambda patch: services.hide(patch=patch, actor=request.user))
+        run_on_each(self, request, patches, lambda patch: services.hide(patch=patch, actor=_staff(request)))
 
     @admin.action(description=_("Admit to the gallery"), permissions=["act"])
     def admit(self, request: HttpRequest, patches: QuerySet[Patch]) -> None:
-        run_on_each(self, request, patches, lambda patch: services.admit(patch=patch, actor=request.user))
+        run_on_each(self, request, patches, lambda patch: services.admit(patch=patch, actor=_staff(request)))
 
 
 @admin.register(Prediction)
 class PredictionAdmin(ActingAdmin):
-    list_display = ("picture", "uuid", "model_version", "status", "label", "probability", "attempt", "queued_at", "finished_at")
+    list_display = (
+        "picture",
+        "uuid",
+        "model_version",
+        "status",
+        "label",
+        "probability",
+        "attempt",
+        "queued_at",
+        "finished_at",
+    )
     list_display_links = ("uuid",)
     list_filter = ("status", "model_version", "purpose", "priority")
     list_select_related = ("model_version",)
@@ -129,7 +141,7 @@ class PredictionAdmin(ActingAdmin):
     @admin.action(description=_("Try again (failed ones)"), permissions=["act"])
     def retry(self, request: HttpRequest, predictions: QuerySet[Prediction]) -> None:
         failed = predictions.filter(status=Status.FAILED)
-        run_on_each(self, request, failed, lambda one: services.retry(prediction=one, actor=request.user))
+        run_on_each(self, request, failed, lambda one: services.retry(prediction=one, actor=_staff(request)))
 
 
 class BatchItemInline(admin.TabularInline[BatchItem, Batch]):
@@ -165,7 +177,7 @@ class ModelVersionAdmin(ActingAdmin):
         if versions.count() != 1:
             self.message_user(request, _("Select exactly one model version."), messages.ERROR)
             return
-        run_on_each(self, request, versions, lambda one: services.activate(model_version=one, actor=request.user))
+        run_on_each(self, request, versions, lambda one: services.activate(model_version=one, actor=_staff(request)))
 
 
 @admin.register(Event)

@@ -44,7 +44,9 @@ def page_of(request: HttpRequest, patches: QuerySet[Patch]) -> Page:
         found = paginator.paginate_queryset(patches, Request(request))
     except NotFound as error:
         raise Http404 from error
-    return Page(list(found or []), *(_query(link) for link in (paginator.get_next_link(), paginator.get_previous_link())))
+    return Page(
+        list(found or []), *(_query(link) for link in (paginator.get_next_link(), paginator.get_previous_link()))
+    )
 
 
 def _query(link: str | None) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.core.files.uploadedfile import UploadedFile
+from django.core.files.base import File
 
 from ml.formats import ImageError
 from ml.images import MAX_BYTES, DecodedPatch, decode_patch
@@ -24,12 +24,12 @@ class ReceivedFile:
     error: ImageError | None = None
 
 
-def receive(files: Iterable[UploadedFile]) -> list[ReceivedFile]:
+def receive(files: Iterable[File[bytes]]) -> list[ReceivedFile]:
     """Decode each file by itself; a bad one harms no other."""
     return [_receive(file) for file in files]
 
 
-def _receive(file: UploadedFile) -> ReceivedFile:
+def _receive(file: File[bytes]) -> ReceivedFile:
     name = clean_name(file.name or "")
     try:
         # One byte more than allowed is enough to know; the rest is never read into memory.

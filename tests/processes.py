@@ -91,9 +91,9 @@ class Processes:
         return self.child(process)
 
     def child(self, process: subprocess.Popen[bytes]) -> psutil.Process:
-        return wait_for(
-            lambda: next(iter(psutil.Process(process.pid).children(recursive=True)), None), what="the worker's child"
-        )
+        parent = psutil.Process(process.pid)
+        wait_for(lambda: parent.children(recursive=True), what="the worker's child")
+        return parent.children(recursive=True)[0]
 
     def start_web(self, **environment: str) -> str:
         """A web server that answers; returns its address."""
@@ -123,5 +123,3 @@ class Processes:
                 with suppress(psutil.NoSuchProcess):
                     member.send_signal(signal.SIGKILL)
         process.wait(timeout=10)
-
-

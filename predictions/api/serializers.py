@@ -17,15 +17,19 @@ class SubmitSerializer(serializers.Serializer[Any]):
     visibility = serializers.ChoiceField(choices=Visibility.choices, default=Visibility.PRIVATE)
     batch = serializers.UUIDField(required=False, default=None)
     um_per_pixel = serializers.DecimalField(
-        max_digits=7, decimal_places=4, min_value=MIN_UM_PER_PIXEL, max_value=MAX_UM_PER_PIXEL,
-        required=False, default=None
+        max_digits=7,
+        decimal_places=4,
+        min_value=MIN_UM_PER_PIXEL,
+        max_value=MAX_UM_PER_PIXEL,
+        required=False,
+        default=None,
     )
 
 
 class PredictionSerializer(serializers.ModelSerializer[Prediction]):
     id = serializers.UUIDField(source="uuid")
     patch = serializers.UUIDField(source="patch.uuid")
-    label = serializers.CharField(allow_null=True)
+    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # a field, not the field's label
     model = serializers.CharField(source="model_version.version")
     visibility = serializers.CharField(source="patch.visibility")
     notes = serializers.SerializerMethodField()

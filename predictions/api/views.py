@@ -36,7 +36,7 @@ class PredictionList(APIView):
         if not filters.is_valid():
             raise ValidationError(filters.errors)
         paginator = NewestFirst()
-        patches = paginator.paginate_queryset(filters.qs, request, view=self) or []
+        patches: list[Patch] = paginator.paginate_queryset(filters.qs, request, view=self) or []
         return paginator.get_paginated_response(_predictions_json(request, patches))
 
     def post(self, request: Request) -> Response:
@@ -54,7 +54,7 @@ class PredictionList(APIView):
             um_per_pixel=fields.validated_data["um_per_pixel"],
             batch_id=fields.validated_data["batch"],
         )
-        rejected = RejectedSerializer(submission.rejected, many=True).data
+        rejected = list(RejectedSerializer(submission.rejected, many=True).data)
         if not submission.batch or not submission.accepted:
             return _none_accepted(rejected)
         body = {

@@ -134,9 +134,7 @@ class Prediction(models.Model):
                 condition=~Q(status="running") | Q(lease_until__isnull=False),
                 name="%(app_label)s_%(class)s_running_has_lease",
             ),
-            models.CheckConstraint(
-                condition=Q(status__in=Status.values), name="%(app_label)s_%(class)s_status_known"
-            ),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="%(app_label)s_%(class)s_status_known"),
         ]
         indexes = [
             models.Index(

@@ -127,7 +127,8 @@ def finish(jobs: Sequence[Prediction], probabilities: NDArray[np.float32]) -> in
                 "probabilities": [float(probability) for probability in probabilities],
             },
         )
-        return cursor.rowcount
+        finished: int = cursor.rowcount
+    return finished
 
 
 def _release(job: Prediction) -> None:
@@ -153,9 +154,7 @@ def sweep() -> Swept:
     """Take back expired leases, give up what has no attempt left, and wake the workers if work is unnoticed."""
     with transaction.atomic():
         expired = Prediction.objects.filter(status=Status.RUNNING, lease_until__lt=Now())
-        failed = expired.filter(attempt__gte=F("attempt_limit")).update(
-            **_failure("worker_lost", WORKER_LOST)
-        )
+        failed = expired.filter(attempt__gte=F("attempt_limit")).update(**_failure("worker_lost", WORKER_LOST))
         requeued = expired.update(status=Status.QUEUED, lease_until=None, next_attempt_at=Now())
     is_unnoticed = Prediction.objects.filter(status=Status.QUEUED, next_attempt_at__lt=Now() - UNNOTICED).exists()
     if is_unnoticed or requeued:

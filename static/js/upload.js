@@ -202,7 +202,13 @@ document.documentElement.classList.add("has-script");
 for (const part of document.querySelectorAll(".needs-script")) part.hidden = false;
 form.noValidate = true;
 
-field.addEventListener("change", () => { add(field.files); field.value = ""; });
+function takeChosen() {
+  if (field.files.length) add(field.files);
+  field.value = "";
+}
+
+takeChosen(); // whoever was quicker than this script
+field.addEventListener("change", takeChosen);
 folder.addEventListener("change", () => { add(folder.files); folder.value = ""; });
 drop.addEventListener("dragover", (event) => { event.preventDefault(); drop.classList.add("drop-over"); });
 drop.addEventListener("dragleave", () => drop.classList.remove("drop-over"));

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from accounts.models import ApiToken, User
 from tests.factories import make_user
 
-PASSWORD = "korrekt-pferd-9"  # noqa: S105  (of a test)
+PASSWORD = "korrekt-pferd-9"
 SIGN_UP = {"email": "New@Example.org", "password1": PASSWORD}
 
 
@@ -136,7 +136,7 @@ def test_create_token_prints_a_token_once_and_stores_a_digest(owner: User, capsy
 
 @pytest.mark.django_db
 def test_create_token_says_what_is_wrong(owner: User) -> None:
-    with pytest.raises(CommandError, match="Nobody is registered as nobody@example.org"):
+    with pytest.raises(CommandError, match=r"Nobody is registered as nobody@example\.org"):
         call_command("create_token", "nobody@example.org", "x")
     with pytest.raises(CommandError, match="at most 80 characters"):
         call_command("create_token", owner.email, "x" * 81)

@@ -74,10 +74,9 @@ def test_one_image_is_accepted(api: Api) -> None:
 
 
 def test_good_files_go_on_and_bad_ones_are_named_in_the_order_sent(api: Api) -> None:
-    response = api.post(
-        ("1.png", pictures.png(seed=1)), ("2.txt", b"text"), ("3.png", pictures.png(seed=3)), ("4.png", pictures.png(seed=1)),
-        visibility="public", um_per_pixel="4",
-    )  # fmt: skip
+    one, three = pictures.png(seed=1), pictures.png(seed=3)
+    files = (("1.png", one), ("2.txt", b"text"), ("3.png", three), ("4.png", one))
+    response = api.post(*files, visibility="public", um_per_pixel="4")
     first, third = Prediction.objects.order_by("pk")
     shared = [as_json(one, visibility="public") for one in (first, third, first)]
     assert response.json() == {
@@ -149,7 +148,11 @@ def test_a_bad_field_is_named(api: Api, field: str, value: str) -> None:
 def test_what_a_client_may_not_set_is_ignored(api: Api, stranger: User) -> None:
     api.post(pictures.png(), owner=stranger.pk, status="succeeded", probability="1", hidden_at="2020-01-01")
     prediction = Prediction.objects.get()
-    assert (prediction.status, prediction.probability, prediction.patch.owner.email) == ("queued", None, "owner@example.org")
+    assert (prediction.status, prediction.probability, prediction.patch.owner.email) == (
+        "queued",
+        None,
+        "owner@example.org",
+    )
 
 
 @pytest.mark.parametrize(
@@ -341,9 +344,7 @@ def test_a_foreign_host_is_refused_in_json(api: Api) -> None:
     assert (response.status_code, response.json()["error"]["code"]) == (400, "bad_request")
 
 
-def test_lists_need_a_fixed_number_of_queries(
-    api: Api, owner: User, django_assert_max_num_queries: Any
-) -> None:
+def test_lists_need_a_fixed_number_of_queries(api: Api, owner: User, django_assert_max_num_queries: Any) -> None:
     submit_drawn(owner, *range(40))
     with django_assert_max_num_queries(5):
         assert len(api.get(limit=40).json()["results"]) == 40

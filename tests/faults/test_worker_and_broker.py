@@ -69,9 +69,7 @@ def test_a_worker_killed_in_mid_batch_loses_and_doubles_nothing(processes: Proce
     child.suspend()  # so that rows can be caught while they run
     submit_drawn(owner, *range(100))
     # Rows as a worker leaves them that dies between claim and finish.
-    claimed = Prediction.objects.claim(
-        model_version=ModelVersion.objects.get(), limit=30, lease=timedelta(seconds=2)
-    )
+    claimed = Prediction.objects.claim(model_version=ModelVersion.objects.get(), limit=30, lease=timedelta(seconds=2))
     assert len(claimed) == 30
     child.kill()
     wait_for(all_answered, what=processes.log("worker"))
@@ -231,4 +229,3 @@ def test_sigterm_under_load_loses_nothing(processes: Processes, owner: User) -> 
     assert process.wait(timeout=45) == 0
     processes.start_worker()
     wait_for(all_answered, what=processes.log("worker"))
-

@@ -20,7 +20,10 @@ EXPECTED = json.loads((Path(__file__).parent / "expected_probabilities.json").re
 PATCHES = np.stack([draw_patch(seed, cellularity=(seed % 10) / 9) for seed in range(150)])
 
 
-@pytest.fixture(scope="module", params=["litert", "keras"])
+KINDS = ("litert", "keras")
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def engine(request: pytest.FixtureRequest, model_folder: Path) -> Engine:
     return load_engine(model_folder, read_card(model_folder), kind=request.param)
 
@@ -33,23 +36,24 @@ def test_examples_are_answered_as_when_the_model_was_made(engine: Engine, model_
 @pytest.mark.parametrize("number", [0, 1, 2, 8, 9, 64, 65, 150])
 def test_a_stack_of_any_size_is_answered_patch_by_patch(engine: Engine, number: int) -> None:
     found = engine.predict(PATCHES[:number]).probability
-    assert (found.shape, found.dtype) == ((number,), np.float32)
+    assert found.shape == (number,)
+    assert found.dtype == np.float32
     singly = [float(engine.predict(PATCHES[i : i + 1]).probability[0]) for i in range(min(number, 9))]
     np.testing.assert_allclose(found[: len(singly)], singly, atol=1e-5)
 
 
 def test_both_engines_agree(model_folder: Path) -> None:
     card = read_card(model_folder)
-    answers = [load_engine(model_folder, card, kind=kind).predict(PATCHES).probability for kind in ("litert", "keras")]
-    np.testing.assert_allclose(*answers, atol=1e-5)
+    litert, keras = (load_engine(model_folder, card, kind=kind).predict(PATCHES).probability for kind in KINDS)
+    np.testing.assert_allclose(litert, keras, atol=1e-5)
 
 
 @pytest.mark.data
 def test_both_engines_agree_on_real_patches(model_folder: Path) -> None:
     pixels = read_patches(Path(os.environ["IDC_DATA"]) / "idc-val.zip").pixels[::20]
     card = read_card(model_folder)
-    answers = [load_engine(model_folder, card, kind=kind).predict(pixels).probability for kind in ("litert", "keras")]
-    np.testing.assert_allclose(*answers, atol=1e-5)
+    litert, keras = (load_engine(model_folder, card, kind=kind).predict(pixels).probability for kind in KINDS)
+    np.testing.assert_allclose(litert, keras, atol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "file"), [("litert", LITERT_FILE), ("keras", KERAS_FILE)])
@@ -67,8 +71,8 @@ def test_a_missing_or_altered_file_is_refused(models_dir: Path, model_folder: Pa
 
 def misshapen() -> tuple[bytes, bytes]:
     """A sound network of the wrong shape, for both engines."""
+    from ml.backend import keras
     from ml.export import to_litert
-    from ml.networks import keras
 
     patch = keras.Input((32, 32, 3))
     model = keras.Model(patch, keras.layers.Dense(2)(keras.layers.Flatten()(patch)))

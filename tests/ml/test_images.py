@@ -119,7 +119,9 @@ ACCEPTED: dict[str, tuple[Callable[[], bytes], tuple[str, ...]]] = {
 def test_a_good_file_becomes_a_patch_with_notes(name: str) -> None:
     make, notes = ACCEPTED[name]
     patch = decode_patch(make())
-    assert (patch.pixels.shape, patch.pixels.dtype, patch.notes) == ((50, 50, 3), np.uint8, notes)
+    assert patch.notes == notes
+    assert patch.pixels.shape == (50, 50, 3)
+    assert patch.pixels.dtype == np.uint8
 
 
 def test_a_50x50_png_is_read_pixel_for_pixel() -> None:
@@ -172,9 +174,9 @@ def mutated(draw: st.DrawFn) -> bytes:
 @settings(max_examples=600, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
 @given(mutated())
 def test_any_bytes_give_a_patch_or_a_coded_error_within_2_seconds(content: bytes) -> None:
+    outcome: tuple[int, ...] | str
     try:
-        patch = decode_patch(content)
-    except ImageError as error:
-        assert error.code in MESSAGES
-    else:
-        assert patch.pixels.shape == (50, 50, 3)
+        outcome = decode_patch(content).pixels.shape
+    except ImageError as refusal:
+        outcome = refusal.code
+    assert outcome in {(50, 50, 3), *MESSAGES}

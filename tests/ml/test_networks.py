@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ml import networks
+from ml.backend import keras
 from ml.synthetic import draw_patch
 
 
@@ -18,7 +19,7 @@ def test_the_network_of_2020_has_its_exact_size() -> None:
 
 def test_preprocessing_is_inside_the_graph_once() -> None:
     network = networks.build("mobilenetv2")
-    scaled = networks.keras.Model(network.input, network.get_layer("preprocessing").output)
+    scaled = keras.Model(network.input, network.get_layer("preprocessing").output)
     patch = draw_patch(1, cellularity=0.5)[None].astype(np.float32)
     patch[0, 0, 0], patch[0, 0, 1] = 0, 255
     found = scaled.predict(patch, verbose=0)
@@ -28,7 +29,7 @@ def test_preprocessing_is_inside_the_graph_once() -> None:
 
 def test_batch_statistics_follow_quickly_enough_for_short_runs() -> None:
     backbone = next(layer for layer in networks.build("mobilenetv2").layers if hasattr(layer, "layers"))
-    norms = [layer for layer in backbone.layers if isinstance(layer, networks.keras.layers.BatchNormalization)]
+    norms = [layer for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert (len(norms), {layer.momentum for layer in norms}) == (52, {0.9})
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from ml import __main__ as command
+from ml.backend import keras
 from ml.card import ModelError, read_card
 from ml.dataset import DatasetError, Patches, patients_in
 from ml.export import export
 from ml.images import encode_png
-from ml.networks import keras
 from ml.synthetic import draw_patch
 from ml.train import Recipe, patch_weights, read_log, read_recipe, train
 
@@ -125,7 +125,7 @@ def test_export_refuses_when_the_engines_differ(
     (tmp_path / "card.json").write_bytes((model_folder / "card.json").read_bytes())
     (tmp_path / "best.keras").write_bytes((model_folder / "model.keras").read_bytes())
     monkeypatch.setattr("ml.export.TOLERANCE", -1.0)
-    with pytest.raises(ModelError, match="differs from Keras by .*: not written"):
+    with pytest.raises(ModelError, match=r"differs from Keras by .*: not written"):
         export(tmp_path, tmp_path / "out", drawn_patches())
     assert not (tmp_path / "out").exists()
 

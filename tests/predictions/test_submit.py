@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -86,16 +87,17 @@ def test_a_new_active_model_makes_a_new_prediction_of_a_known_patch(owner: User,
 
 
 def test_files_can_be_added_to_ones_own_batch_only(owner: User, stranger: User) -> None:
-    batch = services.submit(
-        owner=owner, files=received(1), visibility=Visibility.PRIVATE, source=Source.WEB
-    ).batch
+    batch = services.submit(owner=owner, files=received(1), visibility=Visibility.PRIVATE, source=Source.WEB).batch
     assert batch
-    more = {"visibility": Visibility.PRIVATE, "source": Source.WEB, "files": [BAD]}
-    assert services.submit(owner=owner, batch_id=batch.uuid, **more).batch == batch
-    assert list(batch.items.order_by("position").values_list("position", "error_code")) == [(1, ""), (2, "not_an_image")]
+    add = partial(services.submit, visibility=Visibility.PRIVATE, source=Source.WEB, files=[BAD])
+    assert add(owner=owner, batch_id=batch.uuid).batch == batch
+    assert list(batch.items.order_by("position").values_list("position", "error_code")) == [
+        (1, ""),
+        (2, "not_an_image"),
+    ]
     for user, batch_id in ((stranger, batch.uuid), (owner, uuid4())):
         with pytest.raises(UnknownBatch):
-            services.submit(owner=user, batch_id=batch_id, **more)
+            add(owner=user, batch_id=batch_id)
 
 
 def test_nothing_is_stored_when_no_file_is_good(owner: User) -> None:
