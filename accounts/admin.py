@@ -39,7 +39,7 @@ class UserAdmin(admin.ModelAdmin[User]):
 
     def formfield_for_manytomany(
         self, db_field: ManyToManyField[Any, Any], request: HttpRequest, **options: Any
-    ) -> ModelMultipleChoiceField | None:
+    ) -> ModelMultipleChoiceField[Any] | None:
         """A permission's name needs its content type: read them all at once."""
         if db_field.name == "user_permissions":
             options["queryset"] = Permission.objects.select_related("content_type")

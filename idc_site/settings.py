@@ -29,7 +29,7 @@ def required(name: str, what_it_is: str) -> str:
     Raises:
         ImproperlyConfigured: it is not set.
     """
-    value: str = env.str(name, "")
+    value: str = env.str(name, "").strip()
     if not value:
         raise ImproperlyConfigured(f"Set {name} ({what_it_is}); see .env.example. `make run` sets it by itself.")
     return value

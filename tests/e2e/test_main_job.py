@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 from tests import pictures
 from tests.e2e.conftest import Visitor
@@ -28,12 +28,12 @@ def sign_up(page: Page, email: str) -> None:
     expect(page.get_by_role("heading", name="Analyse patches")).to_be_visible()
 
 
-def chosen(name: str, content: bytes) -> dict[str, object]:
-    return {"name": name, "mimeType": "image/png", "buffer": content}
+def chosen(name: str, content: bytes) -> FilePayload:
+    return FilePayload(name=name, mimeType="image/png", buffer=content)
 
 
-def choose(page: Page, *files: dict[str, object]) -> None:
-    page.locator("#image").set_input_files(list(files))  # type: ignore[arg-type]  # payloads, as documented
+def choose(page: Page, *files: FilePayload) -> None:
+    page.locator("#image").set_input_files(files)
 
 
 def analyse(page: Page, visibility: str = "private") -> None:
@@ -147,12 +147,12 @@ def test_a_lost_connection_is_survived(visitors: list[Visitor]) -> None:
     choose(page, chosen("one.png", pictures.png()))
     failures = []
 
-    def fail_once(route: object) -> None:
+    def fail_once(route: Route) -> None:
         failures.append(route)
         if len(failures) == 1:
-            route.abort("connectionreset")  # type: ignore[attr-defined]  # a Route
+            route.abort("connectionreset")
         else:
-            route.continue_()  # type: ignore[attr-defined]  # a Route
+            route.continue_()
 
     page.route("**/api/v1/predictions/", fail_once)
     analyse(page)
@@ -229,7 +229,7 @@ def test_everything_can_be_done_from_the_keyboard(visitors: list[Visitor]) -> No
     with page.expect_file_chooser() as chooser:
         page.locator("#image").focus()
         page.keyboard.press("Enter")
-    chooser.value.set_files(files=[chosen("one.png", pictures.png())])  # type: ignore[list-item]  # as documented
+    chooser.value.set_files(files=[chosen("one.png", pictures.png())])
     page.locator("[name=visibility]").first.focus()
     page.keyboard.press("Space")
     page.locator("#analyse").focus()
