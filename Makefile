@@ -23,6 +23,7 @@ help:  ## show this list
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ .venv/.run
 
+run: export PORT := $(or $(PORT),8000)
 run: .venv/.run  ## the whole site on http://127.0.0.1:$PORT (default 8000); Ctrl-C stops it
 	@exec $(BIN)/python -m idc_site.devserver
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -24,8 +25,11 @@ VAR = BASE_DIR / "var"
 
 def main() -> int:
     port = os.environ.get("PORT", "8000")
-    if not port.isdecimal():
-        print(f"PORT must be a number, not {port!r}.", file=sys.stderr)
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        print(f"PORT must be a number from 1 to 65535, not {port!r}.", file=sys.stderr)
+        return 2
+    if not _is_free(int(port)):
+        print(f"Port {port} is taken, perhaps by this very site. Stop it, or: make run PORT=8001", file=sys.stderr)
         return 2
     # A stop by `kill` is as orderly as one by Ctrl-C, also while the services start.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -43,6 +47,16 @@ def main() -> int:
             return _run(port, os.environ | environment | {"PATH": _path()})
         finally:
             local_environment.unlink(missing_ok=True)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _run(port: str, environment: dict[str, str]) -> int:

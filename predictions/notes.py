@@ -34,7 +34,7 @@ def sentences(patch: Patch) -> list[str]:
         if not 1 / SCALE_FACTOR <= scale / TRAINED_UM_PER_PIXEL <= SCALE_FACTOR:
             found.append(
                 _(
-                    "At the scale you stated, the patch shows %(scale).1f µm per pixel; the model was trained at "
+                    "At the scale you stated, the patch shows %(scale).2g µm per pixel; the model was trained at "
                     "about %(trained).0f. Its answer cannot be relied on."
                 )
                 % {"scale": scale, "trained": TRAINED_UM_PER_PIXEL}

@@ -127,7 +127,7 @@ def test_notes_become_sentences(signed_in: Client, owner: User) -> None:
     page = signed_in.post(reverse("predictions:new"), sent, follow=True).content.decode()
     assert "The image was resized to 50 x 50 pixels." in page
     assert "The image has no colour" in page
-    assert "the patch shows 1.0 µm per pixel; the model was trained at about 4." in page
+    assert "the patch shows 1 µm per pixel; the model was trained at about 4." in page
 
 
 def test_a_file_name_is_for_its_owner_only(signed_in: Client, owner: User) -> None:
