@@ -87,7 +87,7 @@ def test_a_child_killed_again_and_again_under_load_loses_nothing(processes: Proc
             continue
         child = processes.child(parent)
         child.kill()
-        wait_for(lambda: not child.is_running(), what="the child's end")
+        child.wait(timeout=10)
     wait_for(all_answered, seconds=60, what=processes.log("worker"))
     assert Prediction.objects.count() == 700
 
