@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -180,3 +182,16 @@ def test_any_bytes_give_a_patch_or_a_coded_error_within_2_seconds(content: bytes
     except ImageError as refusal:
         outcome = refusal.code
     assert outcome in {(50, 50, 3), *MESSAGES}
+
+
+def test_no_file_takes_more_than_a_gigabyte() -> None:
+    """Every good and bad file, in a process that may not have more."""
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))\n"
+        "from tests.ml.test_images import ACCEPTED, REFUSED, ImageError, decode_patch\n"
+        "for make, _ in (*REFUSED.values(), *ACCEPTED.values()):\n"
+        "    try: decode_patch(make())\n"
+        "    except ImageError as error: assert not isinstance(error.__cause__, MemoryError), make\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
