@@ -69,6 +69,20 @@ def deep_png(colour: int) -> bytes:
     return raw_png(50, 50, 16, colour, (b"\0" + b"\x12\x34" * 50 * channels) * 50)
 
 
+def deep_tiff() -> bytes:
+    """16 bits a channel of RGB, which Pillow cannot write: one directory, one strip."""
+    strip = b"\x34\x12" * (50 * 50 * 3)
+    tags = {256: (50,), 257: (50,), 258: (16, 16, 16), 259: (1,), 262: (2,), 273: (0,), 277: (3,), 278: (50,)}
+    tags |= {279: (len(strip),)}
+    depth_at = 8 + 2 + 12 * len(tags) + 4
+    entries = b""
+    for tag, values in tags.items():
+        value = {258: depth_at, 273: depth_at + 6}.get(tag, values[0])
+        entries += struct.pack("<HHII", tag, 3 if tag == 258 else 4, len(values), value)
+    header = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    return header + entries + struct.pack("<I", 0) + struct.pack("<HHH", *tags[258]) + strip
+
+
 def apng() -> bytes:
     return save(picture(), "PNG", save_all=True, append_images=[picture(seed=8)])
 

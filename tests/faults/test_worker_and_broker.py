@@ -135,6 +135,7 @@ def test_uploads_are_taken_without_a_broker_and_answered_when_it_is_back(
     with urllib.request.urlopen(request, timeout=10) as response:
         assert response.status == 202
     assert time.monotonic() - started < 2
+    assert "The broker did not take a wake-up" in processes.log("web")
     problems = readiness(web)["problems"]
     assert isinstance(problems, dict)
     assert problems["broker"].startswith("The broker does not answer: ")

@@ -66,6 +66,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "MPO": (p.mpo, "multi_frame"),
     "16-bit grey PNG": (lambda: p.deep_png(0), "bit_depth"),
     "16-bit RGB PNG": (lambda: p.deep_png(2), "bit_depth"),
+    "16-bit RGB TIFF": (p.deep_tiff, "bit_depth"),
     "16-bit grey TIFF": (lambda: p.save(Image.fromarray(np.full((50, 50), 999, np.uint16)), "TIFF"), "bit_depth"),
     "int32 TIFF": (lambda: p.save(p.picture(mode="I"), "TIFF"), "bit_depth"),
     "float TIFF": (lambda: p.save(p.picture(mode="F"), "TIFF"), "bit_depth"),
