@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
 from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.db.models import ManyToManyField
@@ -9,6 +10,9 @@ from django.forms import ModelMultipleChoiceField
 from django.http import HttpRequest
 
 from accounts.models import User
+
+# Addresses belong to their owners; allauth would let staff edit them.
+admin.site.unregister(EmailAddress)
 
 
 @admin.register(User)

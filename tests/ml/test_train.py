@@ -81,7 +81,7 @@ def test_train_export_evaluate_and_predict_from_the_command_line(
     recipes.mkdir()
     models.mkdir()
     text = (Path(command.__file__).parent / "recipes/mobilenetv2.toml").read_text()
-    (recipes / "small.toml").write_text(text.replace("epochs = 26", "epochs = 1"))
+    (recipes / "small.toml").write_text(text.replace("epochs = 44", "epochs = 1"))
     monkeypatch.setattr("ml.train.RECIPES", recipes)
     monkeypatch.setattr(command, "MODELS", models)
     monkeypatch.setattr(command, "default_version", lambda: "small-1")
@@ -96,6 +96,9 @@ def test_train_export_evaluate_and_predict_from_the_command_line(
     assert command.main(["export", str(run), "small-1", "--data", str(data), "--default"]) == 0
     assert sorted(file.name for file in (models / "small-1").iterdir()) == ["card.json", "model.keras", "model.tflite"]
     assert (models / "DEFAULT").read_text() == "small-1\n"
+    capsys.readouterr()
+    assert command.main(["export", str(run), "small-1", "--data", str(data)]) == 2
+    assert "small-1 exists already" in capsys.readouterr().err
 
     figures = tmp_path / "figures.json"
     assert command.main(["evaluate", "--data", str(data), "--json", str(figures)]) == 0
