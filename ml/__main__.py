@@ -23,7 +23,8 @@ LIMITS = [
     "Trained on tissue at about 2.5x, roughly 4 um per pixel: a patch of 50 x 50 pixels shows about 200 um. "
     "Other scales are outside of what the model knows.",
     "All patches come from one data set, one stain protocol family and one scanner.",
-    "The validation patients chose the best epoch and the recipe, so their figures flatter the model by about two points.",
+    "The validation patients chose the best epoch and the recipe, so their figures flatter the model by about two "
+    "points.",
 ]
 
 

@@ -23,7 +23,8 @@ def export(run: Path, destination: Path, patches: Patches) -> float:
     Both engines answer `patches` (real ones: at least 64); no file is written unless they agree.
 
     Raises:
-        ModelError: the version exists, the run is not finished, too few patches, or the engines differ by more than 1e-5.
+        ModelError: the version exists, the run is not finished, too few patches were given, or the engines
+            differ by more than 1e-5.
     """
     if (destination / CARD_FILE).exists():
         raise ModelError(f"{destination.name} exists already, and answers name it. Choose another version.")
