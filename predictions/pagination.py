@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from rest_framework.exceptions import NotFound
-from rest_framework.pagination import CursorPagination
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from predictions.models import Patch
+
+ID_DIGITS = 18  # below PostgreSQL's largest bigint
 
 
 class NewestFirst(CursorPagination):
@@ -23,6 +25,15 @@ class NewestFirst(CursorPagination):
     page_size = 24
     page_size_query_param = "limit"
     max_page_size = 100
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """The cursor of the query. Raises NotFound unless its position is an id that a row may have."""
+        cursor: Cursor | None = super().decode_cursor(request)
+        if cursor and cursor.position is not None:
+            position = str(cursor.position)
+            if not (position.isascii() and position.isdecimal() and len(position) <= ID_DIGITS):
+                raise NotFound(self.invalid_cursor_message)
+        return cursor
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"results": data, "next": self.get_next_link(), "previous": self.get_previous_link()})

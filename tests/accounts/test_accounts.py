@@ -123,6 +123,16 @@ def test_every_account_page_is_in_the_house_style(client: Client, name: str) -> 
 
 
 @pytest.mark.django_db
+def test_without_mail_nobody_can_claim_another_address(client: Client) -> None:
+    make_user("other@example.org")
+    client.post(reverse("account_signup"), SIGN_UP)
+    client.post(reverse("account_email"), {"action_add": "", "email": "other@example.org"})
+    page = client.get(reverse("account_email")).content.decode()
+    assert "other@example.org" not in page
+    assert "Add this address" not in page
+
+
+@pytest.mark.django_db
 def test_create_token_prints_a_token_once_and_stores_a_digest(owner: User, capsys: pytest.CaptureFixture[str]) -> None:
     call_command("create_token", "Owner@example.org", "my script")
     printed = capsys.readouterr().out.strip()

@@ -172,6 +172,9 @@ def test_history_filters_and_pages(signed_in: Client, owner: User) -> None:
     "query",
     [
         {"cursor": "nonsense"},
+        {"cursor": "cD1hYmM="},  # p=abc
+        {"cursor": "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk="},  # p=99999999999999999999
+        {"cursor": "cD0lMDA="},  # p=%00
         {"page": "-1"},
         {"limit": "-5"},
         {"limit": "1" * 30},
