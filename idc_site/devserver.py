@@ -7,6 +7,7 @@ supervises web, worker and chores. What it started with is in var/local.env whil
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import signal
@@ -35,7 +36,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     VAR.mkdir(exist_ok=True)
     local_environment = VAR / "local.env"
-    with running_services(VAR, is_lasting=True) as services:
+    lock = (VAR / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("The site runs in this folder already. Stop it first.", file=sys.stderr)
+        return 2
+    with lock, running_services(VAR, is_lasting=True) as services:
         environment = {
             "SECRET_KEY": os.environ.get("SECRET_KEY") or _lasting_key(),
             "SITE_URL": os.environ.get("SITE_URL") or f"http://127.0.0.1:{port}",

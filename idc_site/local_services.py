@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+STOP_SECONDS = 30
 VALKEY_SETTINGS = {"maxmemory-policy": "noeviction"}
 
 
@@ -41,6 +44,13 @@ def _postgres(folder: Path, is_lasting: bool) -> Iterator[str]:
         yield f"postgresql://postgres@{quote(socket, safe='')}/postgres"
     finally:
         server.cleanup()
+        # The wheel counts its users, and one that was killed is counted for ever: this folder's only user stops it.
+        postmaster = server.get_postmaster_info()
+        if postmaster.is_running():
+            os.kill(postmaster.pid, signal.SIGINT)  # PostgreSQL's fast shutdown
+        deadline = time.monotonic() + STOP_SECONDS
+        while postmaster.is_running() and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 @contextmanager
