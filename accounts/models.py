@@ -28,8 +28,8 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
     """Someone with an account. The e-mail address is the login; there is no user name."""
 
     username = None  # type: ignore[assignment]  # the documented way to drop an inherited field
-    first_name = None  # type: ignore[assignment]
-    last_name = None  # type: ignore[assignment]
+    first_name = None  # type: ignore[assignment]  # likewise
+    last_name = None  # type: ignore[assignment]  # likewise
     email = models.EmailField(_("e-mail address"), unique=True)
     # The choice made at the last upload, offered at the next. Empty: nothing is chosen beforehand.
     last_visibility = models.CharField(max_length=7, blank=True)
@@ -37,7 +37,7 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
-    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]  # ours is narrower
 
     def __str__(self) -> str:
         return self.email

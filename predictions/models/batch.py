@@ -32,7 +32,7 @@ class Batch(models.Model):
     source = models.CharField(max_length=3, choices=Source.choices)
     created_at = models.DateTimeField(db_default=Now())
 
-    objects: ClassVar[BatchQuerySet] = BatchQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[BatchQuerySet] = BatchQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower
 
     class Meta:
         verbose_name_plural = "batches"

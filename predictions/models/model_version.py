@@ -34,7 +34,7 @@ class ModelVersion(models.Model):
     is_active = models.BooleanField(default=False)
     registered_at = models.DateTimeField(db_default=Now())
 
-    objects: ClassVar[ModelVersionQuerySet] = ModelVersionQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[ModelVersionQuerySet] = ModelVersionQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower
 
     class Meta:
         constraints = [

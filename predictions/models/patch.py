@@ -75,7 +75,7 @@ class Patch(models.Model):
     )
     created_at = models.DateTimeField(db_default=Now())
 
-    objects: ClassVar[PatchQuerySet] = PatchQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[PatchQuerySet] = PatchQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower
 
     class Meta:
         verbose_name_plural = "patches"
