@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ml.card import CARD_FILE, MODELS, ModelCard, ModelError, default_version, read_card
+from ml.card import MODELS, ModelError, default_version, read_card
 from ml.dataset import DatasetError, Patches, read_patches
 from ml.engine import ENGINES, load_engine
 from ml.images import ImageError, decode_patch
@@ -46,7 +44,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(command)
     command.add_argument("--recipe", default="mobilenetv2", help="a file of ml/recipes/, without .toml")
     command.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the run")
+    command.add_argument("--weights", choices=["imagenet"], help="start from published weights (downloaded once)")
     command.set_defaults(run=_train)
+
+    command = commands.add_parser("crossvalidate", help="compare recipes by short runs inside the training patients")
+    _add_data(command)
+    command.add_argument("--recipe", required=True, help="a file of ml/recipes/, without .toml")
+    command.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the runs")
+    command.add_argument("--folds", type=int, default=3)
+    command.add_argument("--epochs", type=int, default=8)
+    command.set_defaults(run=_crossvalidate)
 
     command = commands.add_parser("evaluate", help="figures with 95 %% intervals over patients")
     _add_data(command)
@@ -81,33 +88,30 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from ml.train import THRESHOLD, read_recipe, train
+    from ml.recipe import read_recipe
+    from ml.runs import run_recipe
 
     recipe = read_recipe(options.recipe)
-    patches = read_patches(*options.data)
-    model = train(recipe, patches, options.folder)
-    validation = patches.of_split("validation")
-    probabilities = model.predict(validation.pixels, batch_size=256, verbose=0)[:, 0]
-    card = ModelCard(
-        version="",
-        architecture=recipe.network,
-        weights=model.count_params(),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        intended_use=INTENDED_USE,
-        limits=LIMITS,
-        data={
-            "name": "Breast Histopathology Images (Kaggle; Cruz-Roa et al. 2014, Janowczyk & Madabhushi 2016)",
-            "licence": "CC0",
-            "split": "by patient: the published lists, and the patients in none of them for training",
-            **{split: _counts(patches.of_split(split)) for split in ("train", "validation")},
-        },
-        recipe=dataclasses.asdict(recipe),
-        figures=_report(validation, probabilities, THRESHOLD),
-        threshold=THRESHOLD,
-    )
-    card.write(options.folder)
-    _print_report(card.figures)
-    print(f"Wrote {options.folder / CARD_FILE}. Next: python -m ml export {options.folder} VERSION --data ...")
+    card = run_recipe(recipe, read_patches(*options.data), options.folder, weights=options.weights)
+    for title, figures in {"by patch, leaky": "figures_by_patch", "by patient": "figures_by_patient"}.items():
+        if "leak" in card:
+            print(f"{title}:")
+            _print_report(card["leak"][figures])
+    if "leak" not in card:
+        _print_report(card["figures"])
+        print(f"Wrote {options.folder}. Next: python -m ml export VERSION --run {options.folder} --data ...")
+    return 0
+
+
+def _crossvalidate(options: argparse.Namespace) -> int:
+    from ml.crossvalidate import crossvalidate
+    from ml.recipe import read_recipe
+
+    recipe, patches = read_recipe(options.recipe), read_patches(*options.data)
+    result = crossvalidate(recipe, patches, options.folder, number=options.folds, epochs=options.epochs)
+    for name, mean in result["mean"].items():
+        folds = ", ".join(f"{row[name]:.4f}" for row in result["folds"])
+        print(f"{name:>18}  {mean:.4f} +- {result['sd'][name]:.4f}  ({folds})")
     return 0
 
 

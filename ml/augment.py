@@ -100,13 +100,19 @@ class RandomStain(keras.layers.Layer):
 
 def augmentation(options: dict[str, float], *, seed: int) -> keras.Sequential:
     """The layers that a recipe's [augment] table asks for: float32 [n, 50, 50, 3] in 0..255 -> the same."""
+
+    def asked(*names: str) -> dict[str, float]:
+        return {name: options.get(name, 0.0) for name in names}
+
     layers: list[keras.layers.Layer] = []
-    if options["dihedral"]:
+    if options.get("flips"):
+        layers.append(keras.layers.RandomFlip(seed=seed))
+    if options.get("dihedral"):
         layers.append(RandomDihedral(seed=seed))
-    if options["rotation"] or options["zoom"] or options["shift"]:
-        layers.append(
-            RandomAffine(rotation=options["rotation"], zoom=options["zoom"], shift=options["shift"], seed=seed + 1)
-        )
-    if options["stain_gain"] or options["stain_offset"]:
-        layers.append(RandomStain(gain=options["stain_gain"], offset=options["stain_offset"], seed=seed + 2))
+    affine = asked("rotation", "zoom", "shift")
+    if any(affine.values()):
+        layers.append(RandomAffine(**affine, seed=seed + 1))
+    stain = asked("stain_gain", "stain_offset")
+    if any(stain.values()):
+        layers.append(RandomStain(gain=stain["stain_gain"], offset=stain["stain_offset"], seed=seed + 2))
     return keras.Sequential(layers, name="augmentation")

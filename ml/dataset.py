@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -56,13 +56,12 @@ class Patches:
     def of_split(self, split: str) -> Patches:
         """The patches whose patient belongs to `split` ("train", "validation" or "test")."""
         wanted = np.array([split_of(patient) == split for patient in self.patients], dtype=bool)
-        return Patches(
-            pixels=self.pixels[wanted],
-            labels=self.labels[wanted],
-            patients=self.patients[wanted],
-            names=self.names[wanted],
-            excluded=tuple(file for file in self.excluded if split_of(file.patient) == split),
-        )
+        excluded = tuple(file for file in self.excluded if split_of(file.patient) == split)
+        return replace(self.where(wanted), excluded=excluded)
+
+    def where(self, wanted: NDArray[np.bool_] | NDArray[np.intp]) -> Patches:
+        """The patches that a mask or indices choose, without the list of excluded files."""
+        return Patches(self.pixels[wanted], self.labels[wanted], self.patients[wanted], self.names[wanted])
 
 
 @cache

@@ -1,11 +1,10 @@
-"""Trains a network by a recipe, keeps the best weights by validation, and can be interrupted at any time."""
+"""Trains a network by a recipe, averages its weights, and can be interrupted at any time."""
 
 from __future__ import annotations
 
 import json
 import time
-import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +15,13 @@ from numpy.typing import NDArray
 from ml import networks
 from ml.augment import augmentation
 from ml.backend import keras
+from ml.card import KERAS_FILE
 from ml.dataset import DatasetError, Patches
 from ml.evaluate import figures
+from ml.recipe import Recipe
 
-RECIPES = Path(__file__).parent / "recipes"
 THRESHOLD = 0.5
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is trained; the comments in recipes/*.toml say what each value means."""
-
-    network: str
-    dropout: float
-    seed: int
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup_epochs: float
-    weight_decay: float
-    label_smoothing: float
-    averaging: float
-    patient_exponent: float
-    balance_classes: bool
-    augment: dict[str, float]
-
-
-def read_recipe(name: str) -> Recipe:
-    """The recipe ml/recipes/<name>.toml.
-
-    Raises:
-        DatasetError: there is none of this name.
-    """
-    path = RECIPES / f"{name}.toml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
-        raise DatasetError(f"No recipe {name!r} in {RECIPES}. Known: {known}.")
-    return Recipe(**tomllib.loads(path.read_text()))
+AVERAGE_FILE = "average.weights.h5"
 
 
 def patch_weights(patches: Patches, *, patient_exponent: float, balance_classes: bool) -> NDArray[np.float32]:
@@ -71,20 +40,20 @@ def patch_weights(patches: Patches, *, patient_exponent: float, balance_classes:
 
 
 class AveragedWeights(keras.callbacks.Callback):
-    """Averages the network over its steps, scores the average after each epoch, and keeps the best.
+    """Averages the network over its steps, and scores the average after each epoch.
 
     Batch statistics are averaged together with the weights: statistics of the live weights do not fit the
-    averaged ones. The best is the highest AUC on the validation patients.
+    averaged ones.
     """
 
     def __init__(
-        self, network: keras.Model, average: keras.Model, validation: Patches, recipe: Recipe, run: Path
+        self, network: keras.Model, average: keras.Model, held_out: Patches, recipe: Recipe, run: Path
     ) -> None:
         super().__init__()
-        self.network, self.average, self.validation = network, average, validation
+        self.network, self.average, self.held_out = network, average, held_out
         self.recipe, self.run = recipe, run
         self.log = run / "log.jsonl"
-        self.state = run / "average.weights.h5"
+        self.state = run / AVERAGE_FILE
         self.steps = 0
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
@@ -105,12 +74,9 @@ class AveragedWeights(keras.callbacks.Callback):
         self._blend(tf.constant(min(self.recipe.averaging, self.steps / (self.steps + 10)), tf.float32))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        probabilities = self.average.predict(self.validation.pixels, batch_size=256, verbose=0)[:, 0]
-        scores = asdict(figures(self.validation.labels, probabilities, threshold=THRESHOLD))
+        probabilities = self.average.predict(self.held_out.pixels, batch_size=256, verbose=0)[:, 0]
+        scores = asdict(figures(self.held_out.labels, probabilities, threshold=THRESHOLD))
         self.average.save_weights(self.state)
-        best = max((entry["auc"] for entry in read_log(self.run)), default=0.0)
-        if scores["auc"] > best:
-            self.average.save(self.run / "best.keras")
         with self.log.open("a") as log:
             log.write(json.dumps({"epoch": epoch + 1, "loss": (logs or {})["loss"], **scores}) + "\n")
         self.epochs_here += 1
@@ -130,23 +96,29 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def train(recipe: Recipe, patches: Patches, run: Path) -> keras.Model:
-    """Train on the training patients among `patches`, validate on the validation patients, return the best.
+def train(
+    recipe: Recipe, training: Patches, held_out: Patches, run: Path, *, weights: str | None = None
+) -> keras.Model:
+    """Train on `training`, score every epoch on `held_out`, return the network after the last epoch.
 
-    `run` receives best.keras, log.jsonl and what is needed to go on after an interruption: the same call
-    again resumes after the last finished epoch. Test patients among the patches are never used.
+    It is the average of the weights over the steps. No epoch is chosen: `held_out` is only looked at.
+    `run` receives model.keras, log.jsonl and what is needed to go on after an interruption: the same call
+    again resumes after the last finished epoch. weights: "imagenet" starts from Keras' published weights.
 
     Raises:
-        DatasetError: no patch of a training patient, or none of a validation patient.
+        DatasetError: no patch to train on, or none held out.
+        ModelError: the weights cannot be had.
     """
-    training, validation = patches.of_split("train"), patches.of_split("validation")
-    if not len(training) or not len(validation):
+    if not len(training) or not len(held_out):
         raise DatasetError("Training needs patches of training and of validation patients; see ml/splits/.")
     run.mkdir(parents=True, exist_ok=True)
-    (run / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
     keras.utils.set_random_seed(recipe.seed)
 
-    network = networks.build(recipe.network, dropout=recipe.dropout)
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        network = networks.build(recipe.network, dropout=recipe.dropout, weights=weights)
+    finally:
+        keras.config.set_dtype_policy("float32")
     average = networks.build(recipe.network, dropout=recipe.dropout)
     average.set_weights(network.get_weights())
     learner = keras.Sequential(
@@ -167,16 +139,19 @@ def train(recipe: Recipe, patches: Patches, run: Path) -> keras.Model:
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
         callbacks=[
-            AveragedWeights(network, average, validation, recipe, run),
+            AveragedWeights(network, average, held_out, recipe, run),
             keras.callbacks.BackupAndRestore(run / "backup", delete_checkpoint=False),
         ],
         verbose=2,
     )
-    best: keras.Model = keras.models.load_model(run / "best.keras")
-    return best
+    average.load_weights(run / AVERAGE_FILE)
+    average.save(run / KERAS_FILE)
+    return average
 
 
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
+    if recipe.decay == "constant":
+        return keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
     warmup = int(recipe.warmup_epochs * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=recipe.learning_rate / 100,

@@ -16,7 +16,8 @@ from ml.dataset import DatasetError, Patches, patients_in
 from ml.export import export
 from ml.images import encode_png
 from ml.synthetic import draw_patch
-from ml.train import Recipe, patch_weights, read_log, read_recipe, train
+from ml.recipe import Recipe, read_recipe
+from ml.train import patch_weights, read_log, train
 
 
 def drawn_patches(number: int = 96) -> Patches:

@@ -1,0 +1,79 @@
+"""The pictures of the figures: learning curves of a run, ROC and reliability of a model. Never of patches.
+
+Drawn with matplotlib's own canvases, without pyplot: no window, no global state, safe in a web process.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+COLOURS = {"light": ("#1b1f24", "#1769aa", "#b3406a", "#8a929c"), "dark": ("#e8eaed", "#7cc0f5", "#f28cae", "#7d858f")}
+
+
+def curves_png(log: Sequence[dict[str, Any]]) -> bytes:
+    """Loss and held-out figures of each finished epoch of a run."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss, scores = figure.subplots(1, 2)
+    epochs = [entry["epoch"] for entry in log]
+    loss.plot(epochs, [entry["loss"] for entry in log])
+    loss.set(xlabel="epoch", ylabel="training loss")
+    for name, label in (("auc", "AUC"), ("balanced_accuracy", "balanced accuracy"), ("f1", "F1 of IDC")):
+        scores.plot(epochs, [entry[name] for entry in log], label=label)
+    scores.set(xlabel="epoch", ylabel="held-out patches, averaged weights")
+    scores.legend()
+    return _saved(figure, "png")
+
+
+def roc_svg(points: Sequence[Sequence[float]], *, auc: float, scheme: str) -> bytes:
+    """points: (false positive rate, sensitivity) from (0, 0) to (1, 1). scheme: "light" or "dark"."""
+    _ink, blue, _red, grey = COLOURS[scheme]
+    figure, axes = _square(scheme)
+    axes.plot([0, 1], [0, 1], color=grey, linestyle=":", linewidth=1)
+    axes.plot(*zip(*points, strict=True), color=blue, linewidth=2)
+    axes.text(0.96, 0.06, f"AUC {auc:.3f}", ha="right", color=blue)
+    axes.set(xlabel="False positives (1 - specificity)", ylabel="Found positives (sensitivity)")
+    return _saved(figure, "svg")
+
+
+def reliability_svg(deciles: Sequence[dict[str, Any]], *, scheme: str) -> bytes:
+    """deciles: rows of a card's calibration table: mean probability, share of IDC and its interval."""
+    _ink, blue, _red, grey = COLOURS[scheme]
+    figure, axes = _square(scheme)
+    axes.plot([0, 1], [0, 1], color=grey, linestyle=":", linewidth=1)
+    filled = [row for row in deciles if row["n"]]
+    x, y = [row["mean_probability"] for row in filled], [row["share"] for row in filled]
+    below = [max(row["share"] - row["share_ci"][0], 0) for row in filled]
+    above = [max(row["share_ci"][1] - row["share"], 0) for row in filled]
+    axes.errorbar(x, y, yerr=(below, above), fmt="o-", color=blue, ecolor=blue, elinewidth=1, capsize=3)
+    axes.set(xlabel="Probability that the model gave", ylabel="Share that was IDC")
+    return _saved(figure, "svg")
+
+
+def _square(scheme: str) -> tuple[Figure, Axes]:
+    ink = COLOURS[scheme][0]
+    figure = Figure(figsize=(4.4, 4.4), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.subplots()
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    axes.patch.set_alpha(0)
+    axes.tick_params(colors=ink)
+    for name in ("xaxis", "yaxis"):
+        getattr(axes, name).label.set_color(ink)
+    for side, spine in axes.spines.items():
+        spine.set_color(ink)
+        spine.set_visible(side in ("left", "bottom"))
+    return figure, axes
+
+
+def _saved(figure: Figure, kind: str) -> bytes:
+    stream = io.BytesIO()
+    # Text stays text; without date and with fixed ids the same figures give the same bytes.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "idc-finder", "font.family": "sans-serif"}):
+        figure.savefig(stream, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
+    return stream.getvalue()
