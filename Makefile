@@ -7,11 +7,11 @@ MODEL_DATA := $(IDC_DATA)/idc-train.zip $(IDC_DATA)/idc-val.zip
 CHECK_ENV := SECRET_KEY=only-for-the-checks-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFG SITE_URL=https://idc.example.org \
 	DATABASE_URL=postgresql://nobody@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
 
-.PHONY: help run test check fix messages requirements train evaluate bench
+.PHONY: help run test check fix messages requirements train evaluate errors bench bench-engine
 .DEFAULT_GOAL := help
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 .venv/.run: requirements.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -59,6 +59,12 @@ train: .venv/.run  ## train the network of 2020 on the patches in $IDC_DATA
 
 evaluate: .venv/.run  ## figures of the default model on the validation patients in $IDC_DATA
 	$(BIN)/python -m ml evaluate --data $(IDC_DATA)/idc-val.zip
+
+errors: .venv/.run  ## contact sheets of the default model's worst errors, in var/errors/
+	$(BIN)/python -m ml errors --data $(IDC_DATA)/idc-val.zip --out var/errors
+
+bench-engine: .venv/.dev  ## the engine alone, beside Keras and a bare LiteRT loop
+	$(BIN)/python -m benchmarks.engine
 
 bench: .venv/.dev  ## measure the engine, the pages and the memory; prints the table of docs/performance.md
 	$(BIN)/python -m benchmarks

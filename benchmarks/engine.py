@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.backend import keras
-from ml.card import KERAS_FILE, LITERT_FILE, MODELS, default_version, read_card
+from ml.card import CARD_FILE, KERAS_FILE, LITERT_FILE, MODELS, default_version, read_card
 from ml.engine import THREADS, KerasEngine, load_engine
 from ml.synthetic import draw_patch
 
 ROUNDS = 30
+SIZES = (1, 8, 64, 256)
+OURS = "our engine (LiteRT)"
 Answer = Callable[[NDArray[np.uint8]], object]
 
 
@@ -50,27 +52,43 @@ def bare_litert(content: bytes) -> Answer:
 
 
 def rows() -> list[tuple[str, str]]:
-    """(what, figure) for the table."""
-    folder = MODELS / default_version()
-    card = read_card(folder)
+    """(what, figure) of every model here, the default one first."""
+    default = default_version()
+    versions = sorted((card.parent.name for card in MODELS.glob(f"*/{CARD_FILE}")), key=lambda name: name != default)
+    return [row for version in versions for row in _rows_of(version)]
+
+
+def _rows_of(version: str) -> list[tuple[str, str]]:
+    folder = MODELS / version
     model = keras.models.load_model(folder / KERAS_FILE, compile=False)
     answers: dict[str, Answer] = {
-        "keras.Model.predict": lambda patches: model.predict(patches, verbose=0),
+        "keras.Model.predict": lambda patches: model.predict(patches, batch_size=256, verbose=0),
         "tf.function": KerasEngine((folder / KERAS_FILE).read_bytes()).predict,
         "bare LiteRT": bare_litert((folder / LITERT_FILE).read_bytes()),
-        "our engine (LiteRT)": load_engine(folder, card).predict,
+        OURS: load_engine(folder, read_card(folder)).predict,
     }
-    drawn = np.stack([draw_patch(seed, cellularity=0.5) for seed in range(64)])
-    one = {name: measure(answer, drawn[:1]) for name, answer in answers.items()}
-    stack = {name: measure(answer, drawn) for name, answer in answers.items()}
-    ours = "our engine (LiteRT)"
+    drawn = np.stack([draw_patch(seed, cellularity=0.5) for seed in range(max(SIZES))])
+    seconds = {name: {size: measure(answer, drawn[:size]) for size in SIZES} for name, answer in answers.items()}
     table = [
-        (f"{name}: 1 patch; 64 patches", f"{1000 * one[name]:.2f} ms; {64 / stack[name]:,.0f} patches/s")
-        for name in answers
+        (f"{version}, {name}: {', '.join(map(str, SIZES))} patches", _cells(times)) for name, times in seconds.items()
     ]
-    return [
-        *table,
-        ("our engine to keras.Model.predict, 1 patch", f"1/{one['keras.Model.predict'] / one[ours]:.0f}"),
-        ("our engine to a bare LiteRT loop, 64 patches", f"{stack['bare LiteRT'] / stack[ours]:.2f}"),
-        ("our engine to tf.function, 64 patches", f"{stack['tf.function'] / stack[ours]:.2f}"),
-    ]
+    ours = seconds[OURS]
+    for peer, sizes in (("keras.Model.predict", SIZES), ("bare LiteRT", SIZES), ("tf.function", SIZES)):
+        ratios = ", ".join(f"{seconds[peer][size] / ours[size]:.2f}" for size in sizes)
+        table.append((f"{version}, {OURS} is so many times as fast as {peer}", ratios))
+    return table
+
+
+def _cells(times: dict[int, float]) -> str:
+    one = f"{1000 * times[1]:.2f} ms"
+    return ", ".join([one, *(f"{size / times[size]:,.0f}/s" for size in SIZES if size > 1)])
+
+
+def main() -> None:
+    """Print the table by itself: `make bench-engine`."""
+    for what, figure in rows():
+        print(f"| {what} | {figure} |")
+
+
+if __name__ == "__main__":
+    main()

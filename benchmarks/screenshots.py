@@ -11,6 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, FilePayload, Page, StorageState
 
 from benchmarks.running_site import BASE_DIR, chromium, running_site, sign_up
+from ml.card import default_version
 from ml.images import encode_png
 from ml.synthetic import EXAMPLES, draw_patch, example_png
 
@@ -72,6 +73,8 @@ def _fill(browser: Browser, address: str) -> tuple[dict[str, str], StorageState]
         "upload": "/predictions/new/",
         "history": "/predictions/",
         "gallery": "/gallery/",
+        "models": "/models/",
+        "model": f"/models/{default_version()}/",
         "account": "/accounts/email/",
         "password": "/accounts/password/change/",
         "missing": "/nothing/",

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from idc_site import health
-from predictions import views
+from predictions import model_views, views
 
 admin.site.site_header = admin.site.site_title = "IDC Finder"
 
@@ -14,6 +14,10 @@ urlpatterns = [
     path("predictions/", include("predictions.urls")),
     path("batches/<uuid:batch_id>/", views.batch, name="batch"),
     path("batches/<uuid:batch_id>/progress/", views.batch_progress, name="batch-progress"),
+    path("models/", model_views.model_list, name="models"),
+    path("models/<str:version>/", model_views.model_detail, name="model"),
+    path("models/<str:version>/card.json", model_views.model_card, name="model-card"),
+    path("models/<str:version>/<str:kind>-<str:scheme>.svg", model_views.model_chart, name="model-chart"),
     path("examples/<int:number>.png", views.example, name="example"),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),

@@ -13,18 +13,6 @@ from ml.dataset import DatasetError, Patches, read_patches
 from ml.engine import ENGINES, load_engine
 from ml.images import ImageError, decode_patch
 
-INTENDED_USE = (
-    "Research and teaching: how likely does a patch of H&E-stained breast tissue show invasive ductal "
-    "carcinoma? Never a diagnosis."
-)
-LIMITS = [
-    "Trained on tissue at about 2.5x, roughly 4 um per pixel: a patch of 50 x 50 pixels shows about 200 um. "
-    "Other scales are outside of what the model knows.",
-    "All patches come from one data set, one stain protocol family and one scanner.",
-    "The validation patients chose the best epoch and the recipe, so their figures flatter the model by about two "
-    "points.",
-]
-
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
@@ -37,7 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ml", description=INTENDED_USE)
+    parser = argparse.ArgumentParser(
+        prog="python -m ml",
+        description="Train, export and use the models of IDC Finder: for research and teaching, never a diagnosis.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     command = commands.add_parser("train", help="train a network by a recipe; the same call again resumes")
@@ -53,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the runs")
     command.add_argument("--folds", type=int, default=3)
     command.add_argument("--epochs", type=int, default=8)
+    command.add_argument(
+        "--split", choices=("patient", "patch"), default="patient", help="patch: to show what that leaks"
+    )
     command.set_defaults(run=_crossvalidate)
 
     command = commands.add_parser("evaluate", help="figures with 95 %% intervals over patients")
@@ -61,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", type=Path, help="also write the figures to this file")
     command.set_defaults(run=_evaluate)
 
+    command = commands.add_parser("errors", help="contact sheets of the worst errors, as an HTML page")
+    _add_data(command)
+    _add_model(command)
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives index.html and pictures")
+    command.set_defaults(run=_errors)
+
     command = commands.add_parser("predict", help="answer image files")
     command.add_argument("files", type=Path, nargs="+", metavar="FILE")
     _add_model(command)
@@ -68,9 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_predict)
 
     command = commands.add_parser("export", help="make a model version of a finished run")
-    command.add_argument("folder", type=Path, metavar="RUN")
     command.add_argument("version", help="becomes ml/models/VERSION")
+    command.add_argument(
+        "--run", dest="folders", type=Path, nargs="+", required=True, help="one folder or more: a mean"
+    )
     _add_data(command)
+    command.add_argument("--symmetries", type=int, choices=(1, 8), default=1, help="8: mean over flips and turns")
+    command.add_argument("--compare", metavar="VERSION", help="state the paired difference to this version")
     command.add_argument("--default", action="store_true", help="make it the default version")
     command.set_defaults(run=_export)
     return parser
@@ -108,7 +112,9 @@ def _crossvalidate(options: argparse.Namespace) -> int:
     from ml.recipe import read_recipe
 
     recipe, patches = read_recipe(options.recipe), read_patches(*options.data)
-    result = crossvalidate(recipe, patches, options.folder, number=options.folds, epochs=options.epochs)
+    result = crossvalidate(
+        recipe, patches, options.folder, number=options.folds, epochs=options.epochs, split=options.split
+    )
     for name, mean in result["mean"].items():
         folds = ", ".join(f"{row[name]:.4f}" for row in result["folds"])
         print(f"{name:>18}  {mean:.4f} +- {result['sd'][name]:.4f}  ({folds})")
@@ -124,6 +130,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     _print_report(figures)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 0
+
+
+def _errors(options: argparse.Namespace) -> int:
+    from ml.errors import write_errors
+
+    folder = _model_folder(options)
+    card = read_card(folder)
+    patches = read_patches(*options.data)
+    page = write_errors(load_engine(folder, card, kind=options.engine), card, patches, options.out)
+    print(f"Wrote {page}. Open it in a browser.")
     return 0
 
 
@@ -160,7 +177,13 @@ def _export(options: argparse.Namespace) -> int:
     from ml.export import export
 
     destination = MODELS / options.version
-    difference = export(options.folder, destination, read_patches(*options.data))
+    difference = export(
+        options.folders,
+        destination,
+        read_patches(*options.data),
+        symmetries=options.symmetries,
+        compared_with=MODELS / options.compare if options.compare else None,
+    )
     if options.default:
         (MODELS / "DEFAULT").write_text(options.version + "\n")
     print(f"Wrote {destination}. LiteRT and Keras differ by at most {difference:.1e}.")
@@ -169,15 +192,6 @@ def _export(options: argparse.Namespace) -> int:
 
 def _model_folder(options: argparse.Namespace) -> Path:
     return MODELS / (options.model or default_version())
-
-
-def _counts(patches: Patches) -> dict[str, int]:
-    return {
-        "patients": len(set(patches.patients.tolist())),
-        "patches": len(patches),
-        "positive": int(patches.labels.sum()),
-        "excluded": len(patches.excluded),
-    }
 
 
 def _report(patches: Patches, probabilities: Any, threshold: float) -> dict[str, Any]:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
 MODELS = Path(__file__).parent / "models"
+SCHEMA = Path(__file__).parent / "card.schema.json"
 KERAS_FILE, LITERT_FILE, CARD_FILE = "model.keras", "model.tflite", "card.json"
 
 
@@ -18,27 +23,30 @@ class ModelError(Exception):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of one model version.
+    """What is known of one model version; card.schema.json says which fields the parts have.
 
-    sha256: hex digest of each artefact, by file name. figures: of the 29 validation patients, as
-    `python -m ml evaluate` gives them. threshold: a probability at or above it is called positive.
+    figures: of the validation patients, as `python -m ml evaluate` gives them. threshold: a probability at or
+    above it is called positive. sha256 and bytes: digest and size of each artefact, by file name.
     """
 
     version: str
     architecture: str
     weights: int
+    symmetries: int
     created_at: str
     intended_use: str
     limits: list[str]
     data: dict[str, Any]
-    recipe: dict[str, Any]
-    figures: dict[str, Any]
+    members: list[dict[str, Any]]
     threshold: float
-    sha256: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ModelError(f"The card of {self.version} has threshold {self.threshold}, not within 0..1.")
+    calibration: dict[str, Any]
+    figures: dict[str, Any]
+    evidence: dict[str, Any]
+    likeness: dict[str, Any]
+    speed: dict[str, Any]
+    bytes: dict[str, int]
+    comparison: dict[str, Any] | None
+    sha256: dict[str, str]
 
     @property
     def identity(self) -> str:
@@ -49,15 +57,32 @@ class ModelCard:
         return asdict(self)
 
     def write(self, folder: Path) -> None:
+        """Write card.json. Raises ModelError for a card that could not be read again."""
+        card_from_dict(self.as_dict())
         (folder / CARD_FILE).write_text(json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
-def card_from_dict(values: dict[str, Any]) -> ModelCard:
-    """Raises ModelError when a field is missing or unknown."""
-    known = {item.name for item in fields(ModelCard)}
-    if set(values) != known:
-        odd = ", ".join(sorted(set(values) ^ known))
-        raise ModelError(f"The model card does not have the fields it must have: {odd}.")
+@cache
+def _validator() -> Draft202012Validator:
+    return Draft202012Validator(json.loads(SCHEMA.read_text()))
+
+
+def card_from_dict(values: Any) -> ModelCard:
+    """The card that these values are.
+
+    Raises:
+        ModelError: they do not fit card.schema.json, or a patient of the evaluation was trained on.
+    """
+    wrong = best_match(_validator().iter_errors(values))
+    if wrong is not None:
+        where = ".".join(str(step) for step in wrong.absolute_path) or "the card"
+        raise ModelError(f"This is no model card: {where}: {wrong.message[:200]}. Export the model again.")
+    trained, evaluated = (set(values["data"][split]["patient_ids"]) for split in ("train", "validation"))
+    if both := sorted(trained & evaluated):
+        raise ModelError(
+            f"The card of {values['version']} evaluates on patients it was trained on ({', '.join(both[:5])}): "
+            "its figures mean nothing. Train it by patient and export it again."
+        )
     return ModelCard(**values)
 
 
@@ -74,9 +99,10 @@ def read_card(folder: Path) -> ModelCard:
         raise ModelError(f"{path} is missing. Export a model there with `python -m ml export`.") from error
     except ValueError as error:
         raise ModelError(f"{path} is not valid JSON. Export the model again.") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} is not a model card. Export the model again.")
-    return card_from_dict(values)
+    try:
+        return card_from_dict(values)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
 
 
 def read_artefact(folder: Path, name: str, expected_sha256: str) -> bytes:

@@ -13,7 +13,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-COLOURS = {"light": ("#1b1f24", "#1769aa", "#b3406a", "#8a929c"), "dark": ("#e8eaed", "#7cc0f5", "#f28cae", "#7d858f")}
+# Ink, line and guide, for the colours of static/css/base.css.
+COLOURS = {"light": ("#16191d", "#0b57a4", "#7a828c"), "dark": ("#eef1f4", "#8cc4ff", "#8b949f")}
 
 
 def curves_png(log: Sequence[dict[str, Any]]) -> bytes:
@@ -30,20 +31,23 @@ def curves_png(log: Sequence[dict[str, Any]]) -> bytes:
     return _saved(figure, "png")
 
 
-def roc_svg(points: Sequence[Sequence[float]], *, auc: float, scheme: str) -> bytes:
-    """points: (false positive rate, sensitivity) from (0, 0) to (1, 1). scheme: "light" or "dark"."""
-    _ink, blue, _red, grey = COLOURS[scheme]
+def roc_svg(points: Sequence[Sequence[float]], *, auc: float, labels: tuple[str, str], scheme: str) -> bytes:
+    """points: (false positive rate, sensitivity) from (0, 0) to (1, 1). labels: of the axes.
+
+    scheme: "light" or "dark".
+    """
+    _, blue, grey = COLOURS[scheme]
     figure, axes = _square(scheme)
     axes.plot([0, 1], [0, 1], color=grey, linestyle=":", linewidth=1)
     axes.plot(*zip(*points, strict=True), color=blue, linewidth=2)
     axes.text(0.96, 0.06, f"AUC {auc:.3f}", ha="right", color=blue)
-    axes.set(xlabel="False positives (1 - specificity)", ylabel="Found positives (sensitivity)")
+    axes.set(xlabel=labels[0], ylabel=labels[1])
     return _saved(figure, "svg")
 
 
-def reliability_svg(deciles: Sequence[dict[str, Any]], *, scheme: str) -> bytes:
-    """deciles: rows of a card's calibration table: mean probability, share of IDC and its interval."""
-    _ink, blue, _red, grey = COLOURS[scheme]
+def reliability_svg(deciles: Sequence[dict[str, Any]], *, labels: tuple[str, str], scheme: str) -> bytes:
+    """deciles: rows of a card's calibration table. labels and scheme as for `roc_svg`."""
+    _, blue, grey = COLOURS[scheme]
     figure, axes = _square(scheme)
     axes.plot([0, 1], [0, 1], color=grey, linestyle=":", linewidth=1)
     filled = [row for row in deciles if row["n"]]
@@ -51,7 +55,7 @@ def reliability_svg(deciles: Sequence[dict[str, Any]], *, scheme: str) -> bytes:
     below = [max(row["share"] - row["share_ci"][0], 0) for row in filled]
     above = [max(row["share_ci"][1] - row["share"], 0) for row in filled]
     axes.errorbar(x, y, yerr=(below, above), fmt="o-", color=blue, ecolor=blue, elinewidth=1, capsize=3)
-    axes.set(xlabel="Probability that the model gave", ylabel="Share that was IDC")
+    axes.set(xlabel=labels[0], ylabel=labels[1])
     return _saved(figure, "svg")
 
 

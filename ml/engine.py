@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ml.card import KERAS_FILE, LITERT_FILE, ModelCard, ModelError, read_artefact
 from ml.images import PATCH_SIDE
 
+EMBEDDING_SIZE = 64
 INPUT_SHAPE = (PATCH_SIDE, PATCH_SIDE, 3)
+OUTPUT_SHAPES: list[list[int | None]] = [[None, 1], [None, EMBEDDING_SIZE]]
 THREADS = 2
 # Stacks of other sizes are padded to the next of these: an interpreter keeps its plan for one size, and
 # making a new plan costs more than the padding.
@@ -22,9 +24,14 @@ STACK_SIZES = (1, 8, 64)
 
 @dataclass(frozen=True)
 class EngineOutput:
-    """probability: float32 [n] in 0..1, the chance of IDC of each patch, in the order given."""
+    """What the graph gives for each of n patches, in the order given.
+
+    probability: float32 [n] in 0..1, the calibrated chance of IDC. embedding: float32 [n, 64], where the patch
+    lies among the training patches: each number has mean 0 and variance 1 over them.
+    """
 
     probability: NDArray[np.float32]
+    embedding: NDArray[np.float32]
 
 
 class Engine(Protocol):
@@ -48,13 +55,17 @@ class LiteRTEngine:
             raise ModelError("model.tflite is not a LiteRT model. Export the model again.") from error
         for size, interpreter in self._interpreters.items():
             inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-            _check_shapes([list(i["shape_signature"]) for i in inputs], [list(o["shape_signature"]) for o in outputs])
+            self._outputs = _check_shapes(
+                [list(i["shape_signature"]) for i in inputs], [list(o["shape_signature"]) for o in outputs]
+            )
             interpreter.resize_tensor_input(inputs[0]["index"], [size, *INPUT_SHAPE])
             interpreter.allocate_tensors()
-        self._input, self._output = inputs[0]["index"], outputs[0]["index"]
+        self._input = inputs[0]["index"]
+        self._probability, self._embedding = (outputs[place]["index"] for place in self._outputs)
 
     def predict(self, pixels: NDArray[np.uint8]) -> EngineOutput:
-        answers = np.empty(len(pixels), np.float32)
+        probability = np.empty(len(pixels), np.float32)
+        embedding = np.empty((len(pixels), EMBEDDING_SIZE), np.float32)
         largest = STACK_SIZES[-1]
         for start in range(0, len(pixels), largest):
             stack = pixels[start : start + largest]
@@ -64,8 +75,10 @@ class LiteRTEngine:
             patches[: len(stack)] = stack
             interpreter.set_tensor(self._input, patches)
             interpreter.invoke()
-            answers[start : start + largest] = interpreter.get_tensor(self._output)[: len(stack), 0]
-        return _checked(answers)
+            here = slice(start, start + len(stack))
+            probability[here] = interpreter.get_tensor(self._probability)[: len(stack), 0]
+            embedding[here] = interpreter.get_tensor(self._embedding)[: len(stack)]
+        return _checked(probability, embedding)
 
 
 class KerasEngine:
@@ -86,15 +99,20 @@ class KerasEngine:
                 model = keras.saving.load_model(copy.name, compile=False)
         except (ValueError, OSError, KeyError, TypeError) as error:
             raise ModelError("model.keras is not a Keras model. Export the model again.") from error
-        _check_shapes([list(i.shape) for i in model.inputs], [list(o.shape) for o in model.outputs])
+        self._outputs = _check_shapes([list(i.shape) for i in model.inputs], [list(o.shape) for o in model.outputs])
         signature = [tf.TensorSpec((None, *INPUT_SHAPE), tf.float32)]
         self._call = tf.function(lambda patches: model(patches, training=False), input_signature=signature)
         self._call(tf.zeros((1, *INPUT_SHAPE)))
 
     def predict(self, pixels: NDArray[np.uint8]) -> EngineOutput:
-        stacks = [pixels[start : start + 256] for start in range(0, len(pixels), 256)]
-        answers = [self._call(stack.astype(np.float32)).numpy()[:, 0] for stack in stacks]
-        return _checked(np.concatenate(answers) if answers else np.empty(0, np.float32))
+        probability = np.empty((len(pixels), 1), np.float32)
+        embedding = np.empty((len(pixels), EMBEDDING_SIZE), np.float32)
+        for start in range(0, len(pixels), 256):
+            outputs = self._call(pixels[start : start + 256].astype(np.float32))
+            probability[start : start + 256], embedding[start : start + 256] = (
+                outputs[place].numpy() for place in self._outputs
+            )
+        return _checked(probability[:, 0], embedding)
 
 
 ENGINES: dict[str, type[LiteRTEngine] | type[KerasEngine]] = {"litert": LiteRTEngine, "keras": KerasEngine}
@@ -112,16 +130,18 @@ def load_engine(folder: Path, card: ModelCard, *, kind: str = "litert") -> Engin
     return engine(read_artefact(folder, engine.file, card.sha256[engine.file]))
 
 
-def _check_shapes(inputs: list[list[Any]], outputs: list[list[Any]]) -> None:
+def _check_shapes(inputs: list[list[Any]], outputs: list[list[Any]]) -> tuple[int, int]:
+    """Which of the outputs is the probability, and which the embedding."""
     found = [[None if side in (None, -1) else int(side) for side in shape] for shape in (*inputs, *outputs)]
-    if found != [[None, *INPUT_SHAPE], [None, 1]]:
+    if len(outputs) != 2 or found[0] != [None, *INPUT_SHAPE] or sorted(found[1:], key=str) != OUTPUT_SHAPES:
         raise ModelError(
-            f"The model's shapes are {found}; expected one input [n, 50, 50, 3] and one output [n, 1]. "
-            "Use a model that `python -m ml export` wrote."
+            f"The model's shapes are {found}; expected one input [n, 50, 50, 3] and outputs [n, 1] and "
+            f"[n, {EMBEDDING_SIZE}]. Use a model that `python -m ml export` wrote."
         )
+    return found[1:].index([None, 1]), found[1:].index([None, EMBEDDING_SIZE])
 
 
-def _checked(probability: NDArray[np.float32]) -> EngineOutput:
-    if not np.all((probability >= 0) & (probability <= 1)):
+def _checked(probability: NDArray[np.float32], embedding: NDArray[np.float32]) -> EngineOutput:
+    if not np.all((probability >= 0) & (probability <= 1)) or not np.all(np.isfinite(embedding)):
         raise ModelError("The model answered something that is not a probability. Restore or replace it.")
-    return EngineOutput(probability)
+    return EngineOutput(probability, embedding)

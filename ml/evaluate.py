@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,25 +65,29 @@ def expected_calibration_error(labels: Labels, probabilities: Floats) -> float:
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def patient_rounds(patients: NDArray[np.str_]) -> Iterator[NDArray[np.intp]]:
+    """The rows of each bootstrap round: patients are drawn, since patches of one patient look alike."""
+    random = np.random.default_rng(BOOTSTRAP_SEED)
+    rows_of = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
+    for _ in range(BOOTSTRAP_ROUNDS):
+        drawn = random.integers(len(rows_of), size=len(rows_of))
+        yield np.concatenate([rows_of[patient] for patient in drawn])
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % percentile interval of what the rounds gave; rounds that gave NaN are left out."""
+    if np.all(np.isnan(values)):
+        return float("nan"), float("nan")
+    low, high = np.nanpercentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
 def bootstrap_intervals(
     labels: Labels, probabilities: Floats, patients: NDArray[np.str_], *, threshold: float
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile interval of each figure, resampling patients: patches of a patient look alike.
-
-    Rounds in which a figure is undefined (one class only) are left out for that figure.
-    """
-    random = np.random.default_rng(BOOTSTRAP_SEED)
-    rows_of = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
-    rounds = []
-    for _ in range(BOOTSTRAP_ROUNDS):
-        drawn = random.integers(len(rows_of), size=len(rows_of))
-        rows = np.concatenate([rows_of[patient] for patient in drawn])
-        rounds.append(figures(labels[rows], probabilities[rows], threshold=threshold))
-    intervals = {}
-    for name in Figures.__dataclass_fields__:
-        low, high = np.nanpercentile([getattr(found, name) for found in rounds], (2.5, 97.5))
-        intervals[name] = (float(low), float(high))
-    return intervals
+    """95 % interval of each figure. Rounds in which a figure is undefined (one class only) are left out for it."""
+    rounds = [figures(labels[rows], probabilities[rows], threshold=threshold) for rows in patient_rounds(patients)]
+    return {name: interval([getattr(found, name) for found in rounds]) for name in Figures.__dataclass_fields__}
 
 
 def report(
@@ -102,9 +107,9 @@ def report(
         "patients": len(np.unique(patients)),
         "threshold": threshold,
     }
-    for name, interval in intervals.items():
-        result[name] = _round(getattr(values, name))
-        result[f"{name}_ci"] = [_round(bound) for bound in interval]
+    for name, bounds in intervals.items():
+        result[name] = rounded(getattr(values, name))
+        result[f"{name}_ci"] = [rounded(bound) for bound in bounds]
     return result
 
 
@@ -112,6 +117,6 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
 
 
-def _round(value: float) -> float | None:
+def rounded(value: float) -> float | None:
     """Five digits, and null for what is not defined: NaN is not JSON."""
-    return None if np.isnan(value) else round(value, 5)
+    return None if np.isnan(value) else round(float(value), 5)

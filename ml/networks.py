@@ -52,7 +52,8 @@ def _mobilenetv2(name: str, *, dropout: float, weights: str | None) -> keras.Mod
         if weights is None:
             raise
         raise ModelError(
-            f"The {weights} weights cannot be downloaded here ({error}). Connect to the network, or leave out --weights."
+            f"The {weights} weights cannot be downloaded here ({error}). "
+            "Connect to the network, or leave out --weights."
         ) from error
     if not is_of_2020:
         for layer in backbone.layers:

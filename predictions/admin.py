@@ -21,6 +21,7 @@ from predictions.models import (
     Batch,
     BatchItem,
     Event,
+    Explanation,
     ModelVersion,
     Patch,
     Prediction,
@@ -142,6 +143,18 @@ class PredictionAdmin(ActingAdmin):
     def retry(self, request: HttpRequest, predictions: QuerySet[Prediction]) -> None:
         failed = predictions.filter(status=Status.FAILED)
         run_on_each(self, request, failed, lambda one: services.retry(prediction=one, actor=_staff(request)))
+
+
+@admin.register(Explanation)
+class ExplanationAdmin(ReadOnlyAdmin):
+    list_display = ("prediction", "status", "attempt", "queued_at", "finished_at", "error_code")
+    list_filter = ("status",)
+    list_select_related = ("prediction",)
+    search_fields = ("prediction__uuid__exact",)
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Explanation]:
+        return super().get_queryset(request).defer("png")
 
 
 class BatchItemInline(admin.TabularInline[BatchItem, Batch]):

@@ -57,6 +57,18 @@ class NotRetryable(ServiceError):
     status = 409
 
 
+class NotAnswered(ServiceError):
+    code = "not_answered"
+    message = _("There is no answer to explain.")
+    status = 409
+
+
+class ExplanationFailed(ServiceError):
+    code = "explanation_failed"
+    message = _("The map could not be made. You can ask for it again on the page of the result.")
+    status = 409
+
+
 def image_error_message(error: ImageError) -> str:
     """The sentence of an image error in the reader's language."""
     return gettext(error.template) % error.params

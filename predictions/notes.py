@@ -5,14 +5,31 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ml.images import PATCH_SIDE
-from predictions.models import Patch
+from ml.gate import TRAINED_UM_PER_PIXEL
+from predictions.models import Prediction
 
-TRAINED_UM_PER_PIXEL = 4.0  # "roughly": general knowledge about scans at 2.5x, not stated with the data
-SCALE_FACTOR = 2.0  # tissue shown at more than twice or less than half the trained scale is worth a warning
-
+# What the decoder noted (quality) and what the gate flagged, the weightiest first.
 SENTENCES = {
     "drawn": gettext_lazy("This is a drawn example. It shows no tissue, and the answer means nothing."),
+    "not_he": gettext_lazy(
+        "This does not look like H&E-stained tissue: the colours are not those the model knows. "
+        "The answer cannot be relied on."
+    ),
+    "no_tissue": gettext_lazy("There is little or no tissue in this patch, so there is little to answer about."),
+    "blurred": gettext_lazy(
+        "The patch is less sharp than those the model knows; it may be out of focus or enlarged. The answer may be off."
+    ),
+    "scale": gettext_lazy(
+        "The patch seems to show tissue at another scale than the model knows, which is about 4 µm per pixel. "
+        "The answer may be off."
+    ),
+    "scale_stated": gettext_lazy(
+        "At the scale you stated, the patch shows %(scale).2g µm per pixel; the model was trained at about "
+        "%(trained).0f. The answer cannot be relied on."
+    ),
+    "unlike": gettext_lazy(
+        "To the model, this patch is unlike those it was trained on. The answer may mean little here."
+    ),
     "rescaled": gettext_lazy(
         "The image was resized to 50 x 50 pixels. The model knows patches that show about 200 µm of tissue; "
         "the answer holds only if yours does too."
@@ -23,20 +40,19 @@ SENTENCES = {
     "alpha": gettext_lazy("The image was partly transparent; it was laid on white."),
     "rotated": gettext_lazy("The image was turned upright, as its camera data said."),
 }
+SAID_BY = {"not_he": {"grey", "one_bit"}}  # a flag that these notes have explained already is not said again
 
 
-def sentences(patch: Patch) -> list[str]:
-    """The warnings and notes of a patch, the weightiest first."""
-    notes: list[str] = patch.quality.get("notes", [])
-    found = [str(sentence) for note, sentence in SENTENCES.items() if note in notes]
-    if patch.um_per_pixel is not None:
-        scale = patch.um_per_pixel * max(patch.source_width, patch.source_height) / PATCH_SIDE
-        if not 1 / SCALE_FACTOR <= scale / TRAINED_UM_PER_PIXEL <= SCALE_FACTOR:
-            found.append(
-                _(
-                    "At the scale you stated, the patch shows %(scale).2g µm per pixel; the model was trained at "
-                    "about %(trained).0f. Its answer cannot be relied on."
-                )
-                % {"scale": scale, "trained": TRAINED_UM_PER_PIXEL}
-            )
+def sentences(prediction: Prediction) -> list[str]:
+    """The warnings and notes of a patch and its answer, the weightiest first."""
+    patch = prediction.patch
+    known = {*patch.quality.get("notes", []), *prediction.flags}
+    figures = {"scale": patch.shown_um_per_pixel or 0, "trained": TRAINED_UM_PER_PIXEL}
+    found = [
+        str(sentence) % figures if code == "scale_stated" else str(sentence)
+        for code, sentence in SENTENCES.items()
+        if code in known and not SAID_BY.get(code, set()) & known
+    ]
+    if prediction.flags and patch.is_public and not patch.admitted_at and not patch.hidden_at:
+        found.append(_("Because of this, the patch waits for a member of staff before it appears in the gallery."))
     return found

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from predictions import views
+from predictions import explanation_views, views
 
 app_name = "predictions"
 
@@ -8,8 +8,12 @@ prediction_urls = [
     path("", views.detail, name="detail"),
     path("status/", views.status, name="status"),
     path("image.png", views.image, name="image"),
+    path("heatmap.png", explanation_views.heatmap, name="heatmap"),
+    path("explain/", explanation_views.explain, name="explain"),
+    path("explanation/", explanation_views.explanation, name="explanation"),
     path("visibility/", views.change_visibility, name="visibility"),
     path("retry/", views.retry, name="retry"),
+    path("ask/", views.ask, name="ask"),
     path("delete/", views.delete, name="delete"),
 ]
 

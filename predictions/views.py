@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from predictions.filters import GalleryFilter, HistoryFilter
 from predictions.forms import UploadForm
 from predictions.models import (
     Batch,
+    Explanation,
     ModelVersion,
     Patch,
     Prediction,
@@ -35,13 +37,16 @@ from predictions.models import (
     WorkerHeartbeat,
 )
 from predictions.pagination import page_of
+from predictions.trust import held_out_like
 from predictions.uploads import receive
 
 STRIP = 8  # gallery cases on the front page
 # How long the browser waits before it looks again, in ms: soon at first, then ever slower.
 DELAYS = (150, 200, 300, 500, 1000, 2000, 3000, 5000)
+MAP_DELAYS = (500, 500, 1000, 2000, 3000, 5000)
 QUEUE_COUNTED = 1000
 BATCH_ITEMS_SHOWN = 500
+OPINIONS_SHOWN = 5
 
 
 def home(request: HttpRequest) -> HttpResponse:
@@ -139,11 +144,16 @@ def image(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
 
 def image_response(request: HttpRequest, prediction: Prediction) -> HttpResponse:
     """The PNG, for those who may see the prediction now: every use asks again, so nothing outlives its sharing."""
-    etag = f'"{prediction.patch.sha256}"'
-    response = get_conditional_response(request, etag=etag)
+    return private_png(request, etag=prediction.patch.sha256, read=lambda: prediction.patch.image.png)
+
+
+def private_png(request: HttpRequest, *, etag: str, read: Callable[[], bytes | memoryview]) -> HttpResponse:
+    """A PNG that no cache may show without asking, or 304; `read` is called only if its bytes are needed."""
+    quoted = f'"{etag}"'
+    response = get_conditional_response(request, etag=quoted)
     if response is None:
-        response = HttpResponse(bytes(prediction.patch.image.png), content_type="image/png")
-        response["ETag"] = etag
+        response = HttpResponse(bytes(read()), content_type="image/png")
+        response["ETag"] = quoted
     response["Cache-Control"] = "private, no-cache"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     return response
@@ -160,6 +170,15 @@ def change_visibility(request: HttpRequest, prediction_id: UUID) -> HttpResponse
     is_public = wanted == Visibility.PUBLIC
     messages.success(request, _("This patch is public now.") if is_public else _("Only you see this patch now."))
     return redirect(prediction)
+
+
+@require_POST
+@login_required
+def ask(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
+    """Ask another model about the same patch."""
+    prediction = _own_prediction(request, prediction_id)
+    other = get_object_or_404(ModelVersion, version=request.POST.get("model", ""))
+    return redirect(services.ask(patch=prediction.patch, model_version=other, actor=_user(request)))
 
 
 @require_POST
@@ -207,11 +226,11 @@ def _own_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
     return get_object_or_404(own, uuid=prediction_id)
 
 
-def _next_look(request: HttpRequest) -> dict[str, int]:
+def _next_look(request: HttpRequest, delays: Sequence[int] = DELAYS) -> dict[str, int]:
     """Which look this is, and how long to wait before the next."""
     asked = request.GET.get("look", "0")
-    look = min(int(asked), len(DELAYS) - 1) if asked.isdecimal() and len(asked) < 4 else 0
-    return {"look": look + 1, "delay": DELAYS[look]}
+    look = min(int(asked), len(delays) - 1) if asked.isdecimal() and len(asked) < 4 else 0
+    return {"look": look + 1, "delay": delays[look]}
 
 
 def _result_context(request: HttpRequest, prediction: Prediction) -> dict[str, Any]:
@@ -219,7 +238,11 @@ def _result_context(request: HttpRequest, prediction: Prediction) -> dict[str, A
         "prediction": prediction,
         "patch": prediction.patch,
         "is_owner": prediction.patch.owner_id == request.user.pk,
+        "held_out": held_out_like(prediction),
     }
+    if prediction.is_finished:
+        context |= _other_opinions(request, prediction, may_ask=context["is_owner"])
+        context |= explanation_context(request, prediction)
     if not prediction.is_finished:
         ahead = Prediction.objects.claimable().filter(
             Q(priority__lt=prediction.priority) | Q(priority=prediction.priority, pk__lt=prediction.pk)
@@ -229,6 +252,25 @@ def _result_context(request: HttpRequest, prediction: Prediction) -> dict[str, A
             "has_worker": WorkerHeartbeat.objects.filter(seen_at__gte=Now() - WORKER_SILENCE).exists(),
         }
     return context
+
+
+def explanation_context(request: HttpRequest, prediction: Prediction) -> dict[str, Any]:
+    """How far the map of an answer is, and whether this reader may ask for it."""
+    return {
+        "explanation": Explanation.objects.of(prediction),
+        "may_explain": prediction.may_be_explained_to(request.user),
+        **_next_look(request, MAP_DELAYS),
+    }
+
+
+def _other_opinions(request: HttpRequest, prediction: Prediction, *, may_ask: bool) -> dict[str, Any]:
+    """What other models said of the patch, and the models that its owner may still ask."""
+    visible = Prediction.objects.visible_to(request.user).filter(patch=prediction.patch).select_related("model_version")
+    others = list(visible.exclude(pk=prediction.pk).order_by("-pk")[:OPINIONS_SHOWN])
+    if not may_ask:
+        return {"others": others}
+    asked = {prediction.model_version_id, *(other.model_version_id for other in others)}
+    return {"others": others, "askable": ModelVersion.objects.exclude(pk__in=asked).order_by("-pk")[:OPINIONS_SHOWN]}
 
 
 def _batch_context(request: HttpRequest, batch_id: UUID) -> dict[str, Any]:

@@ -51,6 +51,7 @@ class PredictionSerializer(serializers.ModelSerializer[Prediction]):
             "model",
             "visibility",
             "notes",
+            "flags",
             "created_at",
             "finished_at",
             "error",

@@ -18,6 +18,7 @@ from idc_site.errors import error_body
 from predictions import services
 from predictions.api.serializers import PredictionSerializer, RejectedSerializer, SubmitSerializer
 from predictions.exceptions import IMAGE_STATUS, FileRequired
+from predictions.explanation_views import heatmap_response
 from predictions.filters import HistoryFilter
 from predictions.models import Patch, Prediction, Source, Visibility
 from predictions.pagination import NewestFirst
@@ -80,6 +81,14 @@ class PredictionDetail(APIView):
 class PredictionImage(APIView):
     def get(self, request: Request, prediction_id: UUID) -> HttpResponseBase:
         response: HttpResponse = image_response(request._request, _visible(request, prediction_id))
+        return response
+
+
+class PredictionHeatmap(APIView):
+    def get(self, request: Request, prediction_id: UUID) -> HttpResponseBase:
+        """202 until the map is there; it is asked for here if the caller may."""
+        prediction = _visible(request, prediction_id)
+        response: HttpResponse = heatmap_response(request._request, prediction, user=_user(request))
         return response
 
 

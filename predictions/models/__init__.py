@@ -1,16 +1,20 @@
-"""What is kept: patches, the predictions about them, and the models that made these."""
+"""What is kept: patches, the predictions about them, the maps of these, and the models that made them."""
 
 from predictions.models.batch import Batch, BatchItem
 from predictions.models.event import Event
+from predictions.models.explanation import Explanation
+from predictions.models.job import Job, Status
 from predictions.models.model_version import ModelVersion
 from predictions.models.patch import Patch, PatchImage, Source, Visibility
-from predictions.models.prediction import Prediction, Priority, Purpose, Status
+from predictions.models.prediction import Prediction, Priority, Purpose
 from predictions.models.worker_heartbeat import WorkerHeartbeat
 
 __all__ = [
     "Batch",
     "BatchItem",
     "Event",
+    "Explanation",
+    "Job",
     "ModelVersion",
     "Patch",
     "PatchImage",

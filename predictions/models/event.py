@@ -21,6 +21,8 @@ class Event(models.Model):
         HIDDEN = "hidden", _("hidden")
         ADMITTED = "admitted", _("admitted to the gallery")
         RETRIED = "retried", _("retried")
+        EXPLAINED = "explained", _("asked for a map")
+        ASKED = "asked", _("asked another model")
         REGISTERED = "registered", _("registered")
         ACTIVATED = "activated", _("activated")
 

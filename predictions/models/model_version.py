@@ -20,6 +20,13 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
             Subquery(waiting.order_by("priority").values("priority")[:1]), "pk"
         )
 
+    def with_waiting_explanations(self) -> ModelVersionQuerySet:
+        """Versions whose answers someone wants explained, and that can be claimed."""
+        from predictions.models.explanation import Explanation
+
+        waiting = Explanation.objects.claimable().filter(prediction__model_version=OuterRef("pk"))
+        return self.filter(Exists(waiting)).order_by(Subquery(waiting.order_by("pk").values("pk")[:1]))
+
 
 class ModelVersion(models.Model):
     """A trained network in `ml/models/<version>/`, registered. At most one is active: it answers new patches.

@@ -9,6 +9,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from ml.images import PATCH_SIDE
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
@@ -102,6 +104,13 @@ class Patch(models.Model):
     @property
     def is_public(self) -> bool:
         return self.visibility == Visibility.PUBLIC
+
+    @property
+    def shown_um_per_pixel(self) -> float | None:
+        """The stated scale of the 50x50 pixels, whose longer side held all of the source's."""
+        if self.um_per_pixel is None:
+            return None
+        return self.um_per_pixel * max(self.source_width, self.source_height) / PATCH_SIDE
 
 
 class PatchImage(models.Model):

@@ -1,7 +1,9 @@
 """Every write, once: page, API and admin call the same functions. Keyword-only, one transaction each."""
 
 from predictions.services.activate import activate, register_model
+from predictions.services.explain import explain
 from predictions.services.moderate import admit, hide
+from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
 from predictions.services.share import set_visibility
 from predictions.services.submit import Submission, submit
@@ -11,7 +13,9 @@ __all__ = [
     "Submission",
     "activate",
     "admit",
+    "ask",
     "drain",
+    "explain",
     "hide",
     "register_model",
     "retry",

@@ -20,11 +20,13 @@ from PIL import Image
 
 from accounts.models import User
 from ml.card import ModelError
-from ml.engine import Engine
+from ml.engine import Engine, EngineOutput
+from ml.explain import occlusion_map, render_png
 from predictions import inference
 from predictions.exceptions import NotRetryable
-from predictions.models import Event, ModelVersion, PatchImage, Prediction, Priority, Status
-from predictions.models.prediction import ATTEMPTS
+from predictions.models import Event, Explanation, Job, ModelVersion, PatchImage, Prediction, Priority, Status
+from predictions.models.job import ATTEMPTS
+from predictions.services.judge import judge
 from predictions.services.wake import wake, wake_on_commit
 
 logger = logging.getLogger(__name__)
@@ -36,13 +38,18 @@ UNNOTICED = timedelta(seconds=2)  # what is claimable for longer has lost its wa
 
 # Stored in English, translated where they are shown.
 PREDICTION_FAILED = gettext_noop("The model could not answer this patch, though it was tried several times.")
+EXPLANATION_FAILED = gettext_noop("The map could not be made, though it was tried several times.")
 WORKER_LOST = gettext_noop("The analysis was interrupted each time it was tried. You can try again.")
 
+# unnest takes arrays of arrays apart, so the flags of a row travel as one text: "blurred,unlike", or "" for none.
 FINISH = """
 UPDATE predictions_prediction AS job
-SET status = 'succeeded', probability = answer.probability, finished_at = clock_timestamp(), lease_until = NULL,
+SET status = 'succeeded', probability = answer.probability, embedding = answer.embedding,
+    flags = string_to_array(answer.flags, ','), finished_at = clock_timestamp(), lease_until = NULL,
     error_code = '', error_message = ''
-FROM unnest(%(ids)s::bigint[], %(attempts)s::int[], %(probabilities)s::float8[]) AS answer(id, attempt, probability)
+FROM unnest(
+    %(ids)s::bigint[], %(attempts)s::int[], %(probabilities)s::float8[], %(embeddings)s::bytea[], %(flags)s::text[]
+) AS answer(id, attempt, probability, embedding, flags)
 WHERE job.id = answer.id AND job.status = 'running' AND job.attempt = answer.attempt
 """
 
@@ -59,11 +66,12 @@ class Swept:
 def drain(*, seconds: float = DRAIN_SECONDS) -> int:
     """Answer what can be claimed until nothing is left or the time is up; return how many were claimed.
 
+    Answers come first: a map is drawn only when no answer waits, and one at a time.
     When the time is up another wake-up is sent, so that other tasks get their turn.
     """
     deadline, total = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
-        claimed = _drain_once()
+        claimed = _drain_once() or _explain_once()
         if not claimed:
             return total
         total += claimed
@@ -85,29 +93,67 @@ def _drain_once() -> int:
             jobs = Prediction.objects.claim(
                 model_version=model_version,
                 limit=limit,
-                lease=timedelta(seconds=settings.LEASE_SECONDS),
+                lease=_lease(),
                 is_first_attempt=is_first_attempt,
             )
+            for job in jobs:
+                job.model_version = model_version  # else the gate, which reads its card, asks the database again
             if jobs:
                 _answer(jobs, engine)
             claimed += len(jobs)
     return claimed
 
 
+def _explain_once() -> int:
+    """Draw one map; return 1, or 0 if there is none to draw."""
+    for model_version in ModelVersion.objects.with_waiting_explanations():
+        try:
+            engine = inference.get_engine(model_version)
+        except ModelError as error:
+            logger.error("Explanations of %s wait: %s", model_version, error)
+            continue
+        for is_first_attempt in (True, False):
+            jobs = Explanation.objects.claim(
+                model_version=model_version, limit=1, lease=_lease(), is_first_attempt=is_first_attempt
+            )
+            for job in jobs:
+                _explain(job, engine, model_sha256=model_version.sha256)
+                return 1
+    return 0
+
+
+def _lease() -> timedelta:
+    return timedelta(seconds=settings.LEASE_SECONDS)
+
+
 def _answer(jobs: Sequence[Prediction], engine: Engine) -> None:
-    """Predict the stack; if that raises, one by one, so that a bad patch fails alone."""
+    """Predict the stack and judge it; if that raises, one by one, so that a bad patch fails alone."""
     try:
-        probabilities = engine.predict(_stack(jobs)).probability
+        pixels = _stack(jobs)
+        output = engine.predict(pixels)
+        flags = judge(jobs, pixels, output.embedding)
     except Exception:
         if len(jobs) == 1:
             logger.exception("Prediction %s failed in attempt %d.", jobs[0].uuid, jobs[0].attempt)
-            _release(jobs[0])
+            _release(jobs[0], "prediction_failed", PREDICTION_FAILED)
             return
         logger.warning("A stack of %d failed; trying its patches one by one.", len(jobs), exc_info=True)
         for job in jobs:
             _answer([job], engine)
         return
-    finish(jobs, probabilities)
+    finish(jobs, output, flags)
+
+
+def _explain(job: Explanation, engine: Engine, *, model_sha256: str) -> None:
+    try:
+        (pixels,) = _stack([job.prediction])
+        png = render_png(occlusion_map(engine, pixels), model_sha256=model_sha256)
+    # Whatever the reason is, the job has its attempts and then says that it failed.
+    except Exception:
+        logger.exception("The map of prediction %s failed in attempt %d.", job, job.attempt)
+        _release(job, "explanation_failed", EXPLANATION_FAILED)
+        return
+    finish_explanation(job, png)
 
 
 def _stack(jobs: Sequence[Prediction]) -> NDArray[np.uint8]:
@@ -116,28 +162,40 @@ def _stack(jobs: Sequence[Prediction]) -> NDArray[np.uint8]:
     return np.stack([np.asarray(Image.open(io.BytesIO(pngs[job.patch_id]))) for job in jobs])
 
 
-def finish(jobs: Sequence[Prediction], probabilities: NDArray[np.float32]) -> int:
-    """running -> succeeded for every job whose attempt is still the current one; return how many were."""
+def finish(jobs: Sequence[Prediction], output: EngineOutput, flags: Sequence[Sequence[str]]) -> int:
+    """running -> succeeded for every job whose attempt is still the current one; return how many were.
+
+    flags: codes of ml.gate.FLAGS, for each job its own.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             FINISH,
             {
                 "ids": [job.pk for job in jobs],
                 "attempts": [job.attempt for job in jobs],
-                "probabilities": [float(probability) for probability in probabilities],
+                "probabilities": [float(probability) for probability in output.probability],
+                "embeddings": [embedding.astype("<f2").tobytes() for embedding in output.embedding],
+                "flags": [",".join(codes) for codes in flags],
             },
         )
         finished: int = cursor.rowcount
     return finished
 
 
-def _release(job: Prediction) -> None:
+def finish_explanation(job: Explanation, png: bytes) -> bool:
+    """running -> succeeded, if this attempt is still the current one."""
+    mine = Explanation.objects.filter(pk=job.pk, status=Status.RUNNING, attempt=job.attempt)
+    done = {"status": Status.SUCCEEDED, "png": png, "finished_at": Now(), "lease_until": None}
+    return bool(mine.update(**done, error_code="", error_message=""))
+
+
+def _release(job: Job, code: str, message: str) -> None:
     """running -> queued after a pause, or failed when no attempt is left."""
-    mine = Prediction.objects.filter(pk=job.pk, status=Status.RUNNING, attempt=job.attempt)
+    mine = type(job)._default_manager.filter(pk=job.pk, status=Status.RUNNING, attempt=job.attempt)
     if job.attempt < job.attempt_limit:
         mine.update(status=Status.QUEUED, lease_until=None, next_attempt_at=Now() + PAUSE * job.attempt)
     else:
-        mine.update(**_failure("prediction_failed", PREDICTION_FAILED))
+        mine.update(**_failure(code, message))
 
 
 def _failure(code: str, message: str) -> dict[str, object]:
@@ -152,35 +210,47 @@ def _failure(code: str, message: str) -> dict[str, object]:
 
 def sweep() -> Swept:
     """Take back expired leases, give up what has no attempt left, and wake the workers if work is unnoticed."""
+    swept = [_sweep_jobs(kind) for kind in (Prediction, Explanation)]
+    is_woken = any(one.is_woken for one in swept)
+    if is_woken:
+        wake()
+    return Swept(sum(one.requeued for one in swept), sum(one.failed for one in swept), is_woken)
+
+
+def _sweep_jobs(kind: type[Job]) -> Swept:
+    """Sweep the jobs of one table; is_woken says that a wake-up is needed."""
+    jobs = kind._default_manager
     with transaction.atomic():
-        expired = Prediction.objects.filter(status=Status.RUNNING, lease_until__lt=Now())
+        expired = jobs.filter(status=Status.RUNNING, lease_until__lt=Now())
         failed = expired.filter(attempt__gte=F("attempt_limit")).update(**_failure("worker_lost", WORKER_LOST))
         requeued = expired.update(status=Status.QUEUED, lease_until=None, next_attempt_at=Now())
-    is_unnoticed = Prediction.objects.filter(status=Status.QUEUED, next_attempt_at__lt=Now() - UNNOTICED).exists()
-    if is_unnoticed or requeued:
-        wake()
+    is_unnoticed = jobs.filter(status=Status.QUEUED, next_attempt_at__lt=Now() - UNNOTICED).exists()
     return Swept(requeued=requeued, failed=failed, is_woken=is_unnoticed or bool(requeued))
+
+
+def another_try() -> dict[str, object]:
+    """failed -> queued, with three more attempts. The attempt goes on counting: it is the fence."""
+    return {
+        "status": Status.QUEUED,
+        "attempt_limit": F("attempt") + ATTEMPTS,
+        "next_attempt_at": Now(),
+        "queued_at": Now(),
+        "started_at": None,
+        "finished_at": None,
+        "error_code": "",
+        "error_message": "",
+    }
 
 
 @transaction.atomic
 def retry(*, prediction: Prediction, actor: User) -> None:
-    """failed -> queued, with three more attempts. The attempt goes on counting: it is the fence.
+    """failed -> queued, ahead of what is not urgent.
 
     Raises:
         NotRetryable: it has not failed.
     """
-    changed = Prediction.objects.filter(pk=prediction.pk, status=Status.FAILED).update(
-        status=Status.QUEUED,
-        attempt_limit=F("attempt") + ATTEMPTS,
-        next_attempt_at=Now(),
-        queued_at=Now(),
-        priority=Priority.INTERACTIVE,
-        started_at=None,
-        finished_at=None,
-        error_code="",
-        error_message="",
-    )
-    if not changed:
+    failed = Prediction.objects.filter(pk=prediction.pk, status=Status.FAILED)
+    if not failed.update(**another_try(), priority=Priority.INTERACTIVE):
         raise NotRetryable
     Event.objects.create(kind=Event.Kind.RETRIED, actor=actor, subject=str(prediction.uuid))
     wake_on_commit()

@@ -1,12 +1,12 @@
 from django import template
 
 from predictions import notes
-from predictions.models import Patch
+from predictions.models import Prediction
 
 register = template.Library()
 
 
 @register.filter
-def note_sentences(patch: Patch) -> list[str]:
-    """What a reader should know about the patch, in plain sentences."""
-    return notes.sentences(patch)
+def note_sentences(prediction: Prediction) -> list[str]:
+    """What a reader should know about the patch and its answer, in plain sentences."""
+    return notes.sentences(prediction)

@@ -23,6 +23,12 @@ def percent(probability: float) -> str:
     return f"{number_format(100 * probability, 1)}\N{NO-BREAK SPACE}%"
 
 
+@register.filter
+def range_to(low: float, high: float) -> str:
+    """From 0.1 and 0.2: 10 to 20 %, with an en dash."""
+    return f"{number_format(100 * low, 0)}\N{EN DASH}{number_format(100 * high, 0)}\N{NO-BREAK SPACE}%"
+
+
 @register.inclusion_tag("includes/probability_bar.html")
 def probability_bar(prediction: Prediction) -> dict[str, Any]:
     """A bar of 0..100 with a tick at the threshold. Numbers as SVG wants them, in any language."""

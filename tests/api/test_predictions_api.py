@@ -56,6 +56,7 @@ def as_json(prediction: Prediction, **changes: Any) -> dict[str, Any]:
         "model": prediction.model_version.version,
         "visibility": "private",
         "notes": [],
+        "flags": [],
         "created_at": prediction.queued_at.isoformat().replace("+00:00", "Z"),
         "finished_at": None,
         "error": None,
@@ -214,7 +215,7 @@ def test_the_image_is_the_stored_png(api: Api, owner: User) -> None:
     assert response["ETag"] == f'"{prediction.patch.sha256}"'
 
 
-@pytest.mark.parametrize("path", ["", "image.png"])
+@pytest.mark.parametrize("path", ["", "image.png", "heatmap.png"])
 @pytest.mark.parametrize("case", ["unknown", "foreign", "deleted"])
 def test_unknown_foreign_and_deleted_are_one_and_the_same(
     api: Api, owner: User, stranger: User, path: str, case: str
@@ -243,7 +244,7 @@ def test_delete(api: Api, owner: User) -> None:
 
 
 SCOPE_TABLE = {
-    Scope.READ: {"list", "detail", "image"},
+    Scope.READ: {"list", "detail", "image", "heatmap"},
     Scope.PREDICT: {"create"},
     Scope.MANAGE: {"delete"},
 }
@@ -257,6 +258,7 @@ def test_a_scope_opens_what_the_table_says(owner: User, scope: Scope) -> None:
         "list": limited.get(),
         "detail": limited.get(f"{prediction.uuid}/"),
         "image": limited.get(f"{prediction.uuid}/image.png"),
+        "heatmap": limited.get(f"{prediction.uuid}/heatmap.png"),
         "create": limited.post(pictures.png()),
         "delete": limited.client.delete(f"{URL}{prediction.uuid}/"),
     }

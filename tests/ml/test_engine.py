@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.card import KERAS_FILE, LITERT_FILE, ModelError, read_card
+from ml.card import KERAS_FILE, LITERT_FILE, MODELS, ModelError, read_card
 from ml.dataset import read_patches
 from ml.engine import Engine, KerasEngine, LiteRTEngine, load_engine
 from ml.images import decode_patch
 from ml.synthetic import EXAMPLES, draw_patch, example_png
 
 EXPECTED = json.loads((Path(__file__).parent / "expected_probabilities.json").read_text())
+FOLDERS = sorted(file.parent for file in MODELS.glob("*/card.json"))
 PATCHES = np.stack([draw_patch(seed, cellularity=(seed % 10) / 9) for seed in range(150)])
 
 
@@ -28,9 +29,12 @@ def engine(request: pytest.FixtureRequest, model_folder: Path) -> Engine:
     return load_engine(model_folder, read_card(model_folder), kind=request.param)
 
 
-def test_examples_are_answered_as_when_the_model_was_made(engine: Engine, model_folder: Path) -> None:
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("kind", KINDS)
+def test_examples_are_answered_as_when_the_model_was_made(folder: Path, kind: str) -> None:
     pixels = np.stack([decode_patch(example_png(number)).pixels for number in range(EXAMPLES)])
-    np.testing.assert_allclose(engine.predict(pixels).probability, EXPECTED[model_folder.name], atol=1e-5)
+    found = load_engine(folder, read_card(folder), kind=kind).predict(pixels).probability
+    np.testing.assert_allclose(found, EXPECTED[folder.name], atol=1e-5)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 8, 9, 64, 65, 150])
@@ -38,14 +42,17 @@ def test_a_stack_of_any_size_is_answered_patch_by_patch(engine: Engine, number: 
     found = engine.predict(PATCHES[:number]).probability
     assert found.shape == (number,)
     assert found.dtype == np.float32
+    assert engine.predict(PATCHES[:number]).embedding.shape == (number, 64)
     singly = [float(engine.predict(PATCHES[i : i + 1]).probability[0]) for i in range(min(number, 9))]
     np.testing.assert_allclose(found[: len(singly)], singly, atol=1e-5)
 
 
-def test_both_engines_agree(model_folder: Path) -> None:
-    card = read_card(model_folder)
-    litert, keras = (load_engine(model_folder, card, kind=kind).predict(PATCHES).probability for kind in KINDS)
-    np.testing.assert_allclose(litert, keras, atol=1e-5)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_both_engines_agree(folder: Path) -> None:
+    card = read_card(folder)
+    litert, keras = (load_engine(folder, card, kind=kind).predict(PATCHES) for kind in KINDS)
+    np.testing.assert_allclose(litert.probability, keras.probability, atol=1e-5)
+    np.testing.assert_allclose(litert.embedding, keras.embedding, atol=1e-3)
 
 
 @pytest.mark.data

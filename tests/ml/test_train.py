@@ -13,23 +13,32 @@ from ml import __main__ as command
 from ml.backend import keras
 from ml.card import ModelError, read_card
 from ml.dataset import DatasetError, Patches, patients_in
+from ml.evaluate import report
 from ml.export import export
 from ml.images import encode_png
-from ml.synthetic import draw_patch
+from ml.networks import build
+from ml.provenance import provenance
 from ml.recipe import Recipe, read_recipe
+from ml.synthetic import draw_patch
 from ml.train import patch_weights, read_log, train
 
 
 def drawn_patches(number: int = 96) -> Patches:
-    """Drawn patches of two training patients, one validation and one test patient: many nuclei are "IDC"."""
-    patients = [min(patients_in(name)) for name in ("train", "validation", "test")] + ["10253"]
+    """Drawn patches of two training, two validation and one test patient, a fifth each: many nuclei are "IDC"."""
+    patients = [min(patients_in(name)) for name in ("train", "validation", "test")]
+    patients += ["10253", max(patients_in("validation"))]
     labels = np.arange(number) % 2
     return Patches(
         pixels=np.stack([draw_patch(i, cellularity=0.9 if label else 0.1) for i, label in enumerate(labels)]),
         labels=labels.astype(np.uint8),
-        patients=np.array([patients[i // 2 % 4] for i in range(number)]),
+        patients=np.array([patients[i // 2 % 5] for i in range(number)]),
         names=np.array([f"{i}.png" for i in range(number)]),
     )
+
+
+def drawn_splits() -> tuple[Patches, Patches]:
+    patches = drawn_patches()
+    return patches.of_split("train"), patches.of_split("validation")
 
 
 @pytest.fixture
@@ -51,10 +60,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     with monkeypatch.context() as patched:
         patched.setattr(keras.callbacks.BackupAndRestore, "on_epoch_begin", interrupt)
         with pytest.raises(Interrupted):
-            train(recipe, drawn_patches(), tmp_path)
+            train(recipe, *drawn_splits(), tmp_path)
     assert [entry["epoch"] for entry in read_log(tmp_path)] == [1]
 
-    model = train(recipe, drawn_patches(), tmp_path)
+    model = train(recipe, *drawn_splits(), tmp_path)
     log = read_log(tmp_path)
     assert [entry["epoch"] for entry in log] == [1, 2]
     assert set(log[0]) == {
@@ -77,33 +86,38 @@ def write_layout(patches: Patches, folder: Path) -> Path:
 def test_train_export_evaluate_and_predict_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = write_layout(drawn_patches(160), tmp_path / "data")
+    data = write_layout(drawn_patches(320), tmp_path / "data")
     recipes, models = tmp_path / "recipes", tmp_path / "models"
     recipes.mkdir()
     models.mkdir()
     text = (Path(command.__file__).parent / "recipes/mobilenetv2.toml").read_text()
     (recipes / "small.toml").write_text(text.replace("epochs = 44", "epochs = 1"))
-    monkeypatch.setattr("ml.train.RECIPES", recipes)
+    monkeypatch.setattr("ml.recipe.RECIPES", recipes)
     monkeypatch.setattr(command, "MODELS", models)
     monkeypatch.setattr(command, "default_version", lambda: "small-1")
     run = tmp_path / "run"
 
     assert command.main(["train", "--recipe", "small", "--data", str(data), "--run", str(run)]) == 0
-    card = read_card(run)
-    test_patients = drawn_patches(160).of_split("test")
-    assert (card.data["train"]["patches"], card.data["validation"]["patches"], len(test_patients)) == (80, 40, 40)
-    assert card.figures["n"] == 40
+    assert sorted(file.name for file in run.iterdir()) == [
+        "average.weights.h5", "backup", "curves.png", "log.jsonl", "model.keras", "provenance.json", "run.json"
+    ]  # fmt: skip
 
-    assert command.main(["export", str(run), "small-1", "--data", str(data), "--default"]) == 0
+    arguments = ["export", "small-1", "--run", str(run), "--data", str(data)]
+    assert command.main([*arguments, "--default"]) == 0
     assert sorted(file.name for file in (models / "small-1").iterdir()) == ["card.json", "model.keras", "model.tflite"]
+    card = read_card(models / "small-1")
+    test_patches = drawn_patches(320).of_split("test")
+    assert (card.data["train"]["patches"], card.figures["n"], len(test_patches)) == (128, 128, 64)
+    assert (card.architecture, card.weights) == ("mobilenetv2", 2_263_105)
+    assert [member["recipe"]["name"] for member in card.members] == ["small"]
     assert (models / "DEFAULT").read_text() == "small-1\n"
     capsys.readouterr()
-    assert command.main(["export", str(run), "small-1", "--data", str(data)]) == 2
+    assert command.main(arguments) == 2
     assert "small-1 exists already" in capsys.readouterr().err
 
     figures = tmp_path / "figures.json"
     assert command.main(["evaluate", "--data", str(data), "--json", str(figures)]) == 0
-    assert json.loads(figures.read_text())["n"] == 160
+    assert json.loads(figures.read_text())["n"] == 320
 
     capsys.readouterr()
     picture = next(data.rglob("*.png"))
@@ -114,29 +128,44 @@ def test_train_export_evaluate_and_predict_from_the_command_line(
     assert answer["label"] == ("positive" if answer["probability"] >= 0.5 else "negative")
 
 
-def test_export_refuses_a_run_that_is_not_finished_and_too_few_patches(tmp_path: Path, model_folder: Path) -> None:
+def finished_run(folder: Path, **changes: object) -> Path:
+    """A run of the committed recipe as it looks when it has ended; its network has never seen a patch."""
+    folder.mkdir()
+    figures = report(np.array([0, 1], np.uint8), np.array([0.1, 0.9]), np.array(["1", "1"]), threshold=0.5)
+    values = {
+        "recipe": dataclasses.asdict(read_recipe("mobilenetv2")),
+        "provenance": provenance(2021),
+        "finished_at": "2026-01-01T00:00:00+00:00",
+        "started_from": "random weights",
+        "weights": 2_263_105,
+        "figures": figures,
+    }
+    (folder / "run.json").write_text(json.dumps(values | changes))
+    build("mobilenetv2").save(folder / "model.keras")
+    return folder
+
+
+def test_export_refuses_what_it_cannot_stand_for(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is not a finished run"):
-        export(tmp_path, tmp_path / "out", drawn_patches())
-    (tmp_path / "card.json").write_bytes((model_folder / "card.json").read_bytes())
-    (tmp_path / "best.keras").write_bytes((model_folder / "model.keras").read_bytes())
-    with pytest.raises(ModelError, match="at least 64 real patches; 8 were given"):
-        export(tmp_path, tmp_path / "out", drawn_patches(8))
+        export([tmp_path], tmp_path / "out", drawn_patches())
+    run, leaky = finished_run(tmp_path / "run"), finished_run(tmp_path / "leaky", leak={"why": "by patch"})
+    with pytest.raises(ModelError, match="at least 64 real patches of training, and of two or more"):
+        export([run], tmp_path / "out", drawn_patches(8))
+    with pytest.raises(ModelError, match="leaky was split by patch"):
+        export([run, leaky], tmp_path / "out", drawn_patches(320))
+    assert not (tmp_path / "out").exists()
 
 
-def test_export_refuses_when_the_engines_differ(
-    tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "card.json").write_bytes((model_folder / "card.json").read_bytes())
-    (tmp_path / "best.keras").write_bytes((model_folder / "model.keras").read_bytes())
+def test_export_refuses_when_the_engines_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml.export.TOLERANCE", -1.0)
     with pytest.raises(ModelError, match=r"differs from Keras by .*: not written"):
-        export(tmp_path, tmp_path / "out", drawn_patches())
+        export([finished_run(tmp_path / "run")], tmp_path / "out", drawn_patches(320))
     assert not (tmp_path / "out").exists()
 
 
 def test_training_needs_patches_of_both_splits(recipe: Recipe, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="needs patches of training and of validation patients"):
-        train(recipe, drawn_patches().of_split("train"), tmp_path)
+        train(recipe, drawn_splits()[0], drawn_patches(0), tmp_path)
 
 
 def test_weights_balance_classes_and_temper_large_patients() -> None:

@@ -10,8 +10,10 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import User
 from ml.formats import MESSAGES
+from ml.gate import FLAGS
 from predictions import services
 from predictions.models import Batch, ModelVersion, Patch, Prediction, Visibility, WorkerHeartbeat
+from predictions.notes import SENTENCES
 from predictions.templatetags.probability import percent
 from tests import pictures
 from tests.factories import answer, fail, submit_drawn
@@ -124,10 +126,38 @@ def test_a_failure_says_what_happened_and_can_be_retried(signed_in: Client, owne
 
 def test_notes_become_sentences(signed_in: Client, owner: User) -> None:
     sent = {"image": file(pictures.png(200, 200, "L")), "visibility": "private", "um_per_pixel": "0.25"}
-    page = signed_in.post(reverse("predictions:new"), sent, follow=True).content.decode()
-    assert "The image was resized to 50 x 50 pixels." in page
-    assert "The image has no colour" in page
+    waiting = signed_in.post(reverse("predictions:new"), sent, follow=True).content.decode()
+    assert "The image was resized to 50 x 50 pixels." in waiting
+    assert "The image has no colour" in waiting
+    assert "1 µm per pixel" not in waiting
+    services.drain()
+    page = signed_in.get(Prediction.objects.get().get_absolute_url()).content.decode()
     assert "the patch shows 1 µm per pixel; the model was trained at about 4." in page
+    assert page.count("the colours of H&amp;E") == 1
+
+
+def test_a_flagged_answer_makes_no_bold_claim_and_says_why(signed_in: Client, owner: User) -> None:
+    prediction = answer(submit_drawn(owner, 1, visibility=Visibility.PUBLIC)[0], 0.99)
+    bold, waits = "Positive: the probability of IDC", "waits for a member of staff before it appears in the gallery"
+    page = signed_in.get(prediction.get_absolute_url()).content.decode()
+    assert (bold in page, waits in page, "answer-unsure" in page) == (True, False, False)
+    Prediction.objects.update(flags=["not_he", "unlike"])
+    page = signed_in.get(prediction.get_absolute_url()).content.decode()
+    assert (bold in page, waits in page, "answer-unsure" in page) == (False, True, True)
+    assert "The model would say positive, but something about this patch speaks against relying on that" in page
+    assert "This does not look like H&amp;E-stained tissue" in page
+    assert "this patch is unlike those it was trained on" in page
+    assert "public: not in the gallery yet" in page
+    services.set_visibility(patch=prediction.patch, actor=owner, visibility=Visibility.PRIVATE)
+    assert waits not in signed_in.get(prediction.get_absolute_url()).content.decode()
+    services.set_visibility(patch=prediction.patch, actor=owner, visibility=Visibility.PUBLIC)
+    services.admit(patch=prediction.patch, actor=owner)
+    assert waits not in signed_in.get(prediction.get_absolute_url()).content.decode()
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_every_flag_has_its_sentence(flag: str) -> None:
+    assert flag in SENTENCES
 
 
 def test_a_file_name_is_for_its_owner_only(signed_in: Client, owner: User) -> None:

@@ -91,18 +91,37 @@ def test_a_drain_answers_everything_with_the_real_engine(owner: User, model_vers
         assert one.attempt == 1
 
 
+def output(*probabilities: float) -> EngineOutput:
+    """An engine's answer, whose embeddings count up in 64ths, through all rows."""
+    embedding = (np.arange(64 * len(probabilities)).reshape(-1, 64) / 64).astype(np.float32)
+    return EngineOutput(np.array(probabilities, np.float32), embedding)
+
+
+def test_an_answer_keeps_embedding_and_flags_of_its_own_row(owner: User, model_version: ModelVersion) -> None:
+    submit_drawn(owner, 1, 2, 3)
+    jobs = claim(model_version)
+    assert queue.finish(jobs, output(0.1, 0.2, 0.3), [[], ["unlike"], ["not_he", "blurred"]]) == 3
+    rows = list(Prediction.objects.order_by("pk"))
+    assert [row.flags for row in rows] == [[], ["unlike"], ["not_he", "blurred"]]
+    assert [len(row.embedding or b"") for row in rows] == [128] * 3
+    kept = np.stack([np.frombuffer(row.embedding or b"", "<f2") for row in rows])
+    np.testing.assert_array_equal(kept, np.arange(192).reshape(3, 64) / 64)
+    assert list(Patch.objects.filter(current_prediction__flags=[])) == [rows[0].patch]
+
+
 def test_the_answer_of_a_lost_lease_is_dropped(owner: User, model_version: ModelVersion) -> None:
     submit_drawn(owner, 1)
     (slow,) = claim(model_version)
     Prediction.objects.update(lease_until=Now() - timedelta(seconds=1))
     services.sweep()
     (quick,) = claim(model_version, is_first_attempt=False)
-    assert queue.finish([slow], np.array([0.9], np.float32)) == 0
-    assert queue.finish([quick], np.array([0.2], np.float32)) == 1
-    assert queue.finish([slow, quick], np.array([0.9, 0.9], np.float32)) == 0
+    assert queue.finish([slow], output(0.9), [["unlike"]]) == 0
+    assert queue.finish([quick], output(0.2), [["blurred", "scale_stated"]]) == 1
+    assert queue.finish([slow, quick], output(0.9, 0.9), [[], []]) == 0
     quick.refresh_from_db()
     assert quick.attempt == 2
     assert quick.probability == pytest.approx(0.2)
+    assert quick.flags == ["blurred", "scale_stated"]
 
 
 def test_a_sweep_takes_back_expired_leases_and_wakes(owner: User, model_version: ModelVersion, broker: Redis) -> None:

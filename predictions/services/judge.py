@@ -1,0 +1,24 @@
+"""What speaks against relying on an answer: the gate's flags of each patch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml import gate
+from predictions.models import Patch, Prediction
+
+
+def judge(jobs: Sequence[Prediction], pixels: NDArray[np.uint8], embeddings: NDArray[np.float32]) -> list[list[str]]:
+    """The flags of each job, codes of ml.gate.FLAGS. The jobs are of one model version.
+
+    pixels: uint8 [n, 50, 50, 3]. embeddings: float32 [n, 64], as the engine of that version gave them.
+    """
+    limit = float(jobs[0].model_version.card["likeness"]["limit"])
+    patches = Patch.objects.in_bulk([job.patch_id for job in jobs])
+    return [
+        [*gate.flags(one, patches[job.patch_id].shown_um_per_pixel), *(["unlike"] if is_unlike else [])]
+        for job, one, is_unlike in zip(jobs, pixels, gate.is_unlike(embeddings, limit), strict=True)
+    ]
