@@ -50,7 +50,7 @@ def reliability_svg(deciles: Sequence[dict[str, Any]], *, labels: tuple[str, str
     _, blue, grey = COLOURS[scheme]
     figure, axes = _square(scheme)
     axes.plot([0, 1], [0, 1], color=grey, linestyle=":", linewidth=1)
-    filled = [row for row in deciles if row["n"]]
+    filled = [row for row in deciles if row["share_ci"]]
     x, y = [row["mean_probability"] for row in filled], [row["share"] for row in filled]
     below = [max(row["share"] - row["share_ci"][0], 0) for row in filled]
     above = [max(row["share_ci"][1] - row["share"], 0) for row in filled]

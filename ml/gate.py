@@ -1,7 +1,7 @@
 """The gate: is a patch H&E, is there tissue, is it sharp, at the trained scale, like the patches of training?
 
 A network answers anything, a photograph too. The gate measures traits of the pixels and holds them against limits
-fitted on the training patients alone (`ml.gate_rates`, gate.json); how often it is right is measured there as well.
+fitted on the training patients alone (`ml.gate_fit`, gate.json); how often it is right, `ml.gate_rates` measures.
 A flag is a warning beside the answer, not a refusal. NumPy alone: it runs in the request, in under a millisecond.
 """
 
@@ -204,7 +204,7 @@ def pixel_flags(traits: Mapping[str, float], limits: Limits) -> set[str]:
 
 
 def parse_limits(content: Mapping[str, Any]) -> Limits:
-    """Limits of the contents of gate.json, as `ml.gate_rates.fit` makes them."""
+    """Limits of the contents of gate.json, as `ml.gate_fit.fit` makes them."""
     return Limits(
         ranges=[Range(**check) for check in content["ranges"]],
         discriminants={name: _parse_discriminant(**check) for name, check in content["discriminants"].items()},

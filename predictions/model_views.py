@@ -8,8 +8,8 @@ from typing import Any
 from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET
 
@@ -98,7 +98,7 @@ def model_chart(request: HttpRequest, version: str, kind: str, scheme: str) -> H
     model_version = get_object_or_404(ModelVersion, version=version)
     if scheme not in SCHEMES or kind not in CHARTS:
         raise Http404
-    response = HttpResponse(_chart(model_version.sha256, kind, scheme), content_type="image/svg+xml")
+    response = HttpResponse(_chart(model_version.sha256, kind, scheme, get_language()), content_type="image/svg+xml")
     # An SVG is a document: opened by itself it may style itself and nothing else.
     response["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
     return response
@@ -108,7 +108,8 @@ CHARTS = ("roc", "reliability")
 
 
 @lru_cache(maxsize=64)
-def _chart(sha256: str, kind: str, scheme: str) -> bytes:
+def _chart(sha256: str, kind: str, scheme: str, language: str | None) -> bytes:
+    """language: of the labels, the one that is active; named so that each is drawn and kept by itself."""
     from ml import charts  # matplotlib takes half a second and 30 MB: only where a chart is drawn
 
     card: dict[str, Any] = ModelVersion.objects.filter(sha256=sha256).values_list("card", flat=True)[0]

@@ -144,8 +144,8 @@ def test_no_file_outgrows_its_reader() -> None:
 def test_writes_are_in_services() -> None:
     """Views, API and admin change no row themselves."""
     writing = re.compile(r"\.(save|create|update|delete|bulk_create|bulk_update|get_or_create|update_or_create)\(")
-    doors = ["predictions/views.py", "predictions/explanation_views.py", "predictions/admin.py",
-             "predictions/api/views.py", "predictions/tasks.py"]  # fmt: skip
+    doors = ["predictions/views.py", "predictions/explanation_views.py", "predictions/model_views.py",
+             "predictions/admin.py", "predictions/api/views.py", "predictions/tasks.py"]  # fmt: skip
     for name in doors:
         assert writing.findall((BASE_DIR / name).read_text()) == [], name
 
@@ -155,6 +155,8 @@ def test_every_address_is_known() -> None:
     ours = {str(pattern.pattern) for pattern in get_resolver().url_patterns}
     assert ours == {
         "", "gallery/", "predictions/", "batches/<uuid:batch_id>/", "batches/<uuid:batch_id>/progress/",
+        "models/", "models/<str:version>/", "models/<str:version>/card.json",
+        "models/<str:version>/<str:kind>-<str:scheme>.svg",
         "examples/<int:number>.png", "accounts/", "admin/", "api/v1/", "healthz", "readyz",
     }  # fmt: skip
 

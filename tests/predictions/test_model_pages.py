@@ -88,7 +88,7 @@ def test_the_result_page_says_how_far_to_trust_it(client: Client, model_version:
     page = client.get(answer(prediction, 0.004).get_absolute_url()).content.decode()
     low, high = (f"{100 * bound:.1f}\N{NO-BREAK SPACE}%" for bound in row["share_ci"])
     share = f"{100 * row['share']:.1f}\N{NO-BREAK SPACE}%"
-    assert f"Of {row['n']:,} held-out patches that scored 0–10\N{NO-BREAK SPACE}%, {share} were IDC" in page
+    assert f"Of {row['n']:,} held-out patches that scored 0\N{EN DASH}10\N{NO-BREAK SPACE}%, {share} were IDC" in page
     assert f"(95 % interval {low} to {high})" in page
 
 
