@@ -1,6 +1,6 @@
 """python -m benchmarks.screenshots [FOLDER]: pictures of every page of a running site, with drawn patches only.
 
-Without a folder, the three of the README go to docs/images/.
+Without a folder, those of the documentation go to docs/images/.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ml.card import default_version
 from ml.images import encode_png
 from ml.synthetic import EXAMPLES, draw_patch, example_png
 
-README = ("home", "upload", "result")
+README = ("home", "upload", "result", "model")
 WIDTHS = {"desktop": 1280, "phone": 360}
 SCHEMES = ("light", "dark")
 HEIGHT = 800
@@ -60,6 +60,11 @@ def _fill(browser: Browser, address: str) -> tuple[dict[str, str], StorageState]
     addresses = {"batch": page.url}
     page.locator(".card a").nth(EXAMPLES - 2).click()
     addresses["result"] = page.url
+    page.get_by_role("button", name="too").click()
+    page.locator("[data-status=succeeded]").wait_for()
+    page.goto(addresses["result"])
+    page.get_by_role("button", name="Show what mattered").click()
+    page.locator(".map-image").wait_for()
     page.goto("/predictions/new/")
     large = encode_png(draw_patch(99, cellularity=0.3))
     page.locator("#image").set_input_files(FilePayload(name="other.png", mimeType="image/png", buffer=large))

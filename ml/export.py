@@ -40,7 +40,7 @@ LIMITS = [
     "All patches come from one data set, one stain protocol family and one scanner.",
     "A label is that of a region drawn by a pathologist at low magnification: at the edge of a region it is often "
     "arguable.",
-    "A third of the patches behind the calibration are IDC. Where the share is very different, probabilities are off.",
+    "Of the patches behind the calibration 38 % are IDC. Where the share is very different, probabilities are off.",
     "Two numbers of the calibration were fitted on the validation patients, and an early recipe was changed after "
     "a look at them: expect about two points less on new patients. The 49 test patients are still sealed.",
 ]

@@ -20,13 +20,18 @@ def percent(probability: float) -> str:
         return f"< {number_format(100 * SMALLEST, 1)}\N{NO-BREAK SPACE}%"
     if probability > 1 - SMALLEST:
         return f"> {number_format(100 * (1 - SMALLEST), 1)}\N{NO-BREAK SPACE}%"
-    return f"{number_format(100 * probability, 1)}\N{NO-BREAK SPACE}%"
+    return f"{_rounded(probability, 1)}\N{NO-BREAK SPACE}%"
 
 
 @register.filter
 def range_to(low: float, high: float) -> str:
     """From 0.1 and 0.2: 10 to 20 %, with an en dash."""
-    return f"{number_format(100 * low, 0)}\N{EN DASH}{number_format(100 * high, 0)}\N{NO-BREAK SPACE}%"
+    return f"{_rounded(low, 0)}\N{EN DASH}{_rounded(high, 0)}\N{NO-BREAK SPACE}%"
+
+
+def _rounded(share: float, digits: int) -> str:
+    """In the reader's language. number_format alone cuts digits off: 0.9308 would be 93.0."""
+    return number_format(round(100 * share, digits), digits)
 
 
 @register.inclusion_tag("includes/probability_bar.html")

@@ -79,7 +79,9 @@ def sign_in(client: Client, user: User | AnonymousUser) -> None:
         client.force_login(user)
 
 
-@pytest.mark.parametrize("address", ["predictions:detail", "predictions:status", "predictions:image"])
+@pytest.mark.parametrize(
+    "address", ["predictions:detail", "predictions:status", "predictions:image", "predictions:explanation"]
+)
 @pytest.mark.parametrize("reader", READERS)
 def test_pages_and_pictures_answer_strangers_as_an_unknown_id(
     address: str,
