@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.contrib.postgres.functions import RandomUUID
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
@@ -42,6 +43,15 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
     def __str__(self) -> str:
         return self.email
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new password revokes all tokens, whichever door it came by; a stronger hash of the old one none."""
+        # Set between set_password and save, and by nothing else: Django itself asks it for the same purpose.
+        is_new_password = self._password is not None and self.pk is not None  # type: ignore[attr-defined]  # no stub
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            if is_new_password:
+                ApiToken.objects.filter(user=self).delete()
+
 
 class Scope(models.TextChoices):
     """What a token opens. A token can never manage tokens or the account."""
@@ -54,8 +64,30 @@ class Scope(models.TextChoices):
 class ApiToken(AbstractAuthToken):
     """A named key of a program that acts for its user. Only a digest of it is stored."""
 
+    uuid = models.UUIDField(db_default=RandomUUID(), unique=True, editable=False)
     name = models.CharField(max_length=80)
     scopes = ArrayField(models.CharField(max_length=7, choices=Scope.choices))
+    last_used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(expiry__isnull=False), name="accounts_apitoken_expires")
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def scope_names(self) -> str:
+        return ", ".join(str(Scope(scope).label) for scope in self.scopes)
+
+
+class WrongGuesses(models.Model):
+    """How many wrong tokens one network address sent since `since`. Counted by accounts.tokens, tidied by chores."""
+
+    address = models.GenericIPAddressField(primary_key=True)
+    since = models.DateTimeField(db_index=True)
+    number = models.PositiveIntegerField()
+
+    def __str__(self) -> str:
+        return str(self.address)

@@ -81,6 +81,7 @@ def _fill(browser: Browser, address: str) -> tuple[dict[str, str], StorageState]
         "models": "/models/",
         "model": f"/models/{default_version()}/",
         "account": "/accounts/email/",
+        "tokens": "/accounts/tokens/",
         "password": "/accounts/password/change/",
         "missing": "/nothing/",
     }

@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from accounts import views as accounts
 from idc_site import health
 from predictions import model_views, views
 
@@ -19,6 +20,8 @@ urlpatterns = [
     path("models/<str:version>/card.json", model_views.model_card, name="model-card"),
     path("models/<str:version>/<str:kind>-<str:scheme>.svg", model_views.model_chart, name="model-chart"),
     path("examples/<int:number>.png", views.example, name="example"),
+    path("accounts/tokens/", accounts.tokens, name="tokens"),
+    path("accounts/tokens/<uuid:token_id>/revoke/", accounts.revoke, name="revoke-token"),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("idc_site.api_urls")),

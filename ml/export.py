@@ -62,7 +62,7 @@ def export(
 
     Raises:
         ModelError: the version exists, a run is not finished or was split by patch, too few patches or patients
-            were given, or the engines differ by more than 1e-5.
+            were given, the network tells nothing apart, or the engines differ by more than 1e-5.
     """
     if (destination / CARD_FILE).exists():
         raise ModelError(f"{destination.name} exists already, and answers name it. Choose another version.")
@@ -87,6 +87,8 @@ def export(
     difference = float(np.abs(reference - answers.probability).max())
     if difference > TOLERANCE:
         raise ModelError(f"The export differs from Keras by {difference:.2g}, more than {TOLERANCE}: not written.")
+    if calibration.scale <= 0:
+        raise ModelError("The network tells the validation patches apart no better than chance: not written.")
     trained = gate.distance(engine.predict(training.pixels).embedding)
     limit = float(np.quantile(trained, LIKENESS_QUANTILE, weights=weights, method="inverted_cdf"))
     card = ModelCard(

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from django.db.models.functions import Now
 
-from accounts.models import ApiToken, Scope, User
+from accounts.models import Scope, User
+from accounts.tokens import create_token
 from ml.images import DecodedPatch
 from ml.synthetic import draw_patch
 from predictions import services
@@ -20,8 +21,8 @@ def make_user(email: str, *, password: str | None = None, **fields: Any) -> User
 
 
 def make_token(user: User, *scopes: Scope) -> str:
-    _, token = ApiToken.objects.create(user, name="test", scopes=list(scopes or Scope.values))
-    return str(token)
+    _, token = create_token(user=user, name="test", scopes=list(scopes or Scope.values))
+    return token
 
 
 def drawn(seed: int, cellularity: float = 0.5) -> DecodedPatch:

@@ -157,7 +157,8 @@ def test_every_address_is_known() -> None:
         "", "gallery/", "predictions/", "batches/<uuid:batch_id>/", "batches/<uuid:batch_id>/progress/",
         "models/", "models/<str:version>/", "models/<str:version>/card.json",
         "models/<str:version>/<str:kind>-<str:scheme>.svg",
-        "examples/<int:number>.png", "accounts/", "admin/", "api/v1/", "healthz", "readyz",
+        "examples/<int:number>.png", "accounts/tokens/",
+        "accounts/tokens/<uuid:token_id>/revoke/", "accounts/", "admin/", "api/v1/", "healthz", "readyz",
     }  # fmt: skip
 
 

@@ -7,14 +7,15 @@ from datetime import timedelta
 from django.core.management import call_command
 from django.db.models.functions import Now
 
-from accounts.models import ApiToken
+from accounts.models import ApiToken, WrongGuesses
 from predictions.models import WorkerHeartbeat
 
 FORGOTTEN = timedelta(days=1)
 
 
 def tidy() -> None:
-    """Remove expired sessions, expired tokens, and heartbeats of processes long gone."""
+    """Remove expired sessions, expired tokens, counts of wrong ones, and heartbeats of processes long gone."""
     call_command("clearsessions")
     ApiToken.objects.filter(expiry__lt=Now()).delete()
+    WrongGuesses.objects.filter(since__lt=Now() - FORGOTTEN).delete()
     WorkerHeartbeat.objects.filter(seen_at__lt=Now() - FORGOTTEN).delete()

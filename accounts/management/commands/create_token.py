@@ -4,7 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.models import ApiToken, Scope, User
+from accounts.models import Scope, User
+from accounts.tokens import DEFAULT_DAYS, create_token
+from predictions.exceptions import ServiceError
 
 
 class Command(BaseCommand):
@@ -15,12 +17,17 @@ class Command(BaseCommand):
         parser.add_argument("name", help="what the token is for")
         parser.add_argument("--scopes", nargs="+", choices=Scope.values, default=[Scope.READ, Scope.PREDICT])
 
-    def handle(self, *args: Any, email: str, name: str, scopes: list[str], **options: Any) -> None:
+        parser.add_argument("--days", type=int, choices=range(1, 367), default=DEFAULT_DAYS, metavar="1..366")
+
+    def handle(self, *args: Any, email: str, name: str, scopes: list[str], days: int, **options: Any) -> None:
         try:
             user = User.objects.get(email__iexact=email)
         except User.DoesNotExist as error:
             raise CommandError(f"Nobody is registered as {email}. Sign up first.") from error
         if len(name) > 80:
             raise CommandError("The name of a token has at most 80 characters.")
-        _, token = ApiToken.objects.create(user, name=name, scopes=scopes)
+        try:
+            _, token = create_token(user=user, name=name, scopes=scopes, days=days)
+        except ServiceError as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(token)
