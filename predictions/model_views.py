@@ -15,7 +15,6 @@ from django.views.decorators.http import require_GET
 
 from predictions.models import ModelVersion, Purpose, Status
 
-MODELS_SHOWN = 50
 SCHEMES = ("light", "dark")
 FIGURES = {
     "auc": gettext_lazy("AUC: how well positive and negative patches are told apart"),
@@ -53,7 +52,7 @@ METHODS = {
 
 @require_GET
 def model_list(request: HttpRequest) -> HttpResponse:
-    versions = ModelVersion.objects.order_by("-is_active", "-registered_at", "-pk")[:MODELS_SHOWN]
+    versions = ModelVersion.objects.listed()
     return render(request, "models/list.html", {"versions": versions})
 
 

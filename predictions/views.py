@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -276,14 +276,7 @@ def _other_opinions(request: HttpRequest, prediction: Prediction, *, may_ask: bo
 def _batch_context(request: HttpRequest, batch_id: UUID) -> dict[str, Any]:
     found = get_object_or_404(Batch.objects.visible_to(request.user), uuid=batch_id)
     answer = "patch__current_prediction"
-    counts = found.items.aggregate(
-        total=Count("pk"),
-        rejected=Count("pk", filter=~Q(error_code="")),
-        deleted=Count("pk", filter=Q(error_code="", patch__isnull=True)),
-        succeeded=Count("pk", filter=Q(**{f"{answer}__status": Status.SUCCEEDED})),
-        failed=Count("pk", filter=Q(**{f"{answer}__status": Status.FAILED})),
-    )
-    counts["finished"] = sum(counts[name] for name in ("rejected", "deleted", "succeeded", "failed"))
+    counts = found.counts()
     items = found.items.select_related(answer)
     failures = items.filter(~Q(error_code="") | Q(**{f"{answer}__status": Status.FAILED})).order_by("position")
     others = items.filter(error_code="", patch__isnull=False).exclude(**{f"{answer}__status": Status.FAILED})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.request import Request
 
 from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL
-from predictions.models import BatchItem, Prediction, Status, Visibility
+from predictions.models import BatchItem, ModelVersion, Patch, Prediction, Status, Visibility
 
 
 class SubmitSerializer(serializers.Serializer[Any]):
@@ -77,3 +79,21 @@ class RejectedSerializer(serializers.ModelSerializer[BatchItem]):
     class Meta:
         model = BatchItem
         fields = ("name", "code", "message")
+
+
+class RerunSerializer(serializers.Serializer[Any]):
+    model = serializers.SlugRelatedField(slug_field="version", queryset=ModelVersion.objects.all())
+
+
+def prediction_json(request: Request, prediction: Prediction) -> dict[str, Any]:
+    return dict(PredictionSerializer(prediction, context={"request": request}).data)
+
+
+def current_json(request: Request, patches: Iterable[Patch]) -> list[dict[str, Any]]:
+    """The current prediction of each patch."""
+    predictions = []
+    for patch in patches:
+        if prediction := patch.current_prediction:
+            prediction.patch = patch
+            predictions.append(prediction)
+    return list(PredictionSerializer(predictions, many=True, context={"request": request}).data)

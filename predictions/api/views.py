@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 from uuid import UUID
 
 from django.http import HttpResponse, HttpResponseBase
-from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from accounts.models import ApiToken, Scope, User
+from accounts.models import ApiToken, Scope
 from idc_site.errors import error_body
 from predictions import services
-from predictions.api.serializers import PredictionSerializer, RejectedSerializer, SubmitSerializer
+from predictions.api.access import own_prediction, user_of, visible_prediction
+from predictions.api.lists import page_response
+from predictions.api.serializers import RejectedSerializer, SubmitSerializer, current_json, prediction_json
 from predictions.exceptions import IMAGE_STATUS, FileRequired
 from predictions.explanation_views import heatmap_response
 from predictions.filters import HistoryFilter
-from predictions.models import Patch, Prediction, Source, Visibility
-from predictions.pagination import NewestFirst
+from predictions.models import Patch, Source, Visibility
 from predictions.uploads import receive
 from predictions.views import image_response
 
@@ -32,13 +32,8 @@ class PredictionList(APIView):
     scopes: ClassVar = {"POST": Scope.PREDICT}
 
     def get(self, request: Request) -> Response:
-        mine = Patch.objects.filter(owner=_user(request)).select_related("current_prediction__model_version")
-        filters = HistoryFilter(request.query_params, mine)
-        if not filters.is_valid():
-            raise ValidationError(filters.errors)
-        paginator = NewestFirst()
-        patches: list[Patch] = paginator.paginate_queryset(filters.qs, request, view=self) or []
-        return paginator.get_paginated_response(_predictions_json(request, patches))
+        mine = Patch.objects.filter(owner=user_of(request)).select_related("current_prediction__model_version")
+        return page_response(self, request, HistoryFilter(request.query_params, mine))
 
     def post(self, request: Request) -> Response:
         """202 if any file was accepted, with one entry per accepted file in the order sent."""
@@ -48,7 +43,7 @@ class PredictionList(APIView):
         if not files:
             raise FileRequired
         submission = services.submit(
-            owner=_user(request),
+            owner=user_of(request),
             files=receive(files),
             visibility=Visibility(fields.validated_data["visibility"]),
             source=Source.API if isinstance(request.auth, ApiToken) else Source.WEB,
@@ -60,55 +55,36 @@ class PredictionList(APIView):
             return _none_accepted(rejected)
         body = {
             "batch": str(submission.batch.uuid),
-            "predictions": _predictions_json(request, submission.accepted),
+            "predictions": current_json(request, submission.accepted),
             "rejected": rejected,
         }
-        return Response(body, status=202)
+        status_url = reverse("api:batch", args=[submission.batch.uuid], request=request)
+        return Response(body, status=202, headers={"Location": status_url})
 
 
 class PredictionDetail(APIView):
     scopes: ClassVar = {"DELETE": Scope.MANAGE}
 
     def get(self, request: Request, prediction_id: UUID) -> Response:
-        return Response(PredictionSerializer(_visible(request, prediction_id), context={"request": request}).data)
+        return Response(prediction_json(request, visible_prediction(request, prediction_id)))
 
     def delete(self, request: Request, prediction_id: UUID) -> Response:
-        own = Prediction.objects.filter(patch__owner=_user(request)).select_related("patch")
-        services.withdraw(patch=get_object_or_404(own, uuid=prediction_id).patch, actor=_user(request))
+        services.withdraw(patch=own_prediction(request, prediction_id).patch, actor=user_of(request))
         return Response(status=204)
 
 
 class PredictionImage(APIView):
     def get(self, request: Request, prediction_id: UUID) -> HttpResponseBase:
-        response: HttpResponse = image_response(request._request, _visible(request, prediction_id))
+        response: HttpResponse = image_response(request._request, visible_prediction(request, prediction_id))
         return response
 
 
 class PredictionHeatmap(APIView):
     def get(self, request: Request, prediction_id: UUID) -> HttpResponseBase:
         """202 until the map is there; it is asked for here if the caller may."""
-        prediction = _visible(request, prediction_id)
-        response: HttpResponse = heatmap_response(request._request, prediction, user=_user(request))
+        prediction = visible_prediction(request, prediction_id)
+        response: HttpResponse = heatmap_response(request._request, prediction, user=user_of(request))
         return response
-
-
-def _user(request: Request) -> User:
-    """The authenticated user; `HasScope` lets nobody else through."""
-    return cast(User, request.user)
-
-
-def _visible(request: Request, prediction_id: UUID) -> Prediction:
-    visible = Prediction.objects.visible_to(_user(request)).select_related("patch", "model_version")
-    return get_object_or_404(visible, uuid=prediction_id)
-
-
-def _predictions_json(request: Request, patches: list[Patch]) -> list[dict[str, Any]]:
-    predictions = []
-    for patch in patches:
-        if prediction := patch.current_prediction:
-            prediction.patch = patch
-            predictions.append(prediction)
-    return list(PredictionSerializer(predictions, many=True, context={"request": request}).data)
 
 
 def _none_accepted(rejected: list[dict[str, str]]) -> Response:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from predictions.models.patch import Patch, Source
@@ -40,6 +40,22 @@ class Batch(models.Model):
 
     def __str__(self) -> str:
         return str(self.uuid)
+
+    def counts(self) -> dict[str, int]:
+        """How many files are what, in one query: total = rejected + deleted + succeeded + failed + those waiting.
+
+        finished: all but those waiting.
+        """
+        answer = "patch__current_prediction__status"
+        counts: dict[str, int] = self.items.aggregate(
+            total=Count("pk"),
+            rejected=Count("pk", filter=~Q(error_code="")),
+            deleted=Count("pk", filter=Q(error_code="", patch__isnull=True)),
+            succeeded=Count("pk", filter=Q(**{answer: "succeeded"})),
+            failed=Count("pk", filter=Q(**{answer: "failed"})),
+        )
+        counts["finished"] = sum(counts[name] for name in ("rejected", "deleted", "succeeded", "failed"))
+        return counts
 
 
 class BatchItem(models.Model):

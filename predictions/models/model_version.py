@@ -6,10 +6,16 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Now
 
+LISTED = 50
+
 
 class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     def active(self) -> ModelVersion | None:
         return self.filter(is_active=True).first()
+
+    def listed(self) -> ModelVersionQuerySet:
+        """The active one first, then the newest: as many as a page shows."""
+        return self.order_by("-is_active", "-registered_at", "-pk")[:LISTED]
 
     def with_waiting_work(self) -> ModelVersionQuerySet:
         """Versions that have predictions to claim, the one with the most urgent first."""

@@ -6,7 +6,7 @@ from predictions.services.moderate import admit, hide
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
 from predictions.services.share import set_visibility
-from predictions.services.submit import Submission, submit
+from predictions.services.submit import Submission, submit, used_today
 from predictions.services.withdraw import withdraw
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "set_visibility",
     "submit",
     "sweep",
+    "used_today",
     "withdraw",
 ]

@@ -136,11 +136,15 @@ def _batch(*, owner: User, source: Source, batch_id: UUID | None) -> Batch:
         raise UnknownBatch from error
 
 
-def _check_quota(owner: User, wanted: int) -> None:
-    today = BatchItem.objects.filter(
+def used_today(owner: User) -> int:
+    """How many of the patches of a day `owner` has sent in the last 24 hours."""
+    return BatchItem.objects.filter(
         batch__owner=owner, batch__created_at__gte=Now() - timedelta(days=1), error_code=""
     ).count()
-    if today + wanted > settings.PATCHES_PER_DAY:
+
+
+def _check_quota(owner: User, wanted: int) -> None:
+    if used_today(owner) + wanted > settings.PATCHES_PER_DAY:
         raise QuotaExceeded
 
 

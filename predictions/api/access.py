@@ -1,0 +1,28 @@
+"""Who is asking, and which rows they may have."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+from django.shortcuts import get_object_or_404
+from rest_framework.request import Request
+
+from accounts.models import User
+from predictions.models import Prediction
+
+
+def user_of(request: Request) -> User:
+    """The authenticated user; `HasScope` lets nobody else through."""
+    return cast(User, request.user)
+
+
+def visible_prediction(request: Request, prediction_id: UUID) -> Prediction:
+    visible = Prediction.objects.visible_to(user_of(request)).select_related("patch", "model_version")
+    return get_object_or_404(visible, uuid=prediction_id)
+
+
+def own_prediction(request: Request, prediction_id: UUID) -> Prediction:
+    """Of the user's own patches alone: staff, too, change only what is theirs here."""
+    own = Prediction.objects.filter(patch__owner=user_of(request)).visible_to(user_of(request))
+    return get_object_or_404(own.select_related("patch", "model_version"), uuid=prediction_id)

@@ -1,0 +1,237 @@
+"""The API beside predictions themselves: actions, batches, gallery, models, the caller; and who may call what."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import get_resolver, reverse
+from pytest_django import Settings
+
+from accounts.models import ApiToken, Scope, User
+from idc_site import api_urls
+from ml.formats import MESSAGES
+from predictions import services
+from predictions.models import Batch, Event, ModelVersion, Patch, Prediction, Visibility
+from tests import pictures
+from tests.api.test_predictions_api import URL, Api, as_json
+from tests.factories import answer, fail, make_token, submit_drawn
+
+pytestmark = pytest.mark.usefixtures("model_version")
+ROOT = "/api/v1/"
+
+
+@pytest.fixture
+def api(owner: User) -> Api:
+    return Api(owner)
+
+
+def post(api: Api, path: str, **body: Any) -> Any:
+    return api.client.post(ROOT + path, body, content_type="application/json")
+
+
+def test_share_and_unshare_take_effect_at_once_and_twice_is_once(api: Api, owner: User) -> None:
+    prediction = answer(submit_drawn(owner, 1)[0], 0.25)
+    shown = api.get(f"{prediction.uuid}/").json()
+    for action, visibility in (("share", "public"), ("share", "public"), ("unshare", "private")):
+        response = post(api, f"predictions/{prediction.uuid}/{action}/")
+        assert (response.status_code, response.json()) == (200, shown | {"visibility": visibility})
+        assert Client().get(f"{ROOT}gallery/").json()["results"] == (
+            [response.json()] if visibility == "public" else []
+        )
+    assert list(Event.objects.filter(actor=owner, kind__in=["shared", "made_private"]).values_list("kind")) == [
+        ("shared",),
+        ("made_private",),
+    ]
+
+
+def test_a_failed_prediction_is_tried_again_and_no_other(api: Api, owner: User) -> None:
+    failed, waiting = submit_drawn(owner, 1, 2)
+    fail(failed)
+    response = post(api, f"predictions/{failed.uuid}/retry/")
+    failed.refresh_from_db()
+    assert (response.status_code, response.json()) == (202, as_json(failed))
+    assert response["Location"] == f"http://testserver{URL}{failed.uuid}/"
+    refused = post(api, f"predictions/{waiting.uuid}/retry/")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not_retryable")
+
+
+def test_another_model_is_asked_once(api: Api, owner: User, other_model: ModelVersion) -> None:
+    prediction = answer(submit_drawn(owner, 1)[0])
+    for _ in range(2):
+        response = post(api, f"predictions/{prediction.uuid}/rerun/", model="other-1")
+        asked = Prediction.objects.get(model_version=other_model)
+        assert (response.status_code, response.json()) == (202, as_json(asked))
+        assert response["Location"] == f"http://testserver{URL}{asked.uuid}/"
+    for body in ({}, {"model": "none"}, {"model": ["other-1"]}, {"model": None}):
+        refused = post(api, f"predictions/{prediction.uuid}/rerun/", **body)
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["field"]) == (400, "invalid", "model")
+    assert Prediction.objects.count() == 2
+
+
+@pytest.fixture
+def other_model(model_version: ModelVersion) -> ModelVersion:
+    return ModelVersion.objects.create(version="other-1", sha256="0" * 64, card=model_version.card)
+
+
+def test_a_batch_says_how_far_it_is_and_gives_its_answers_as_csv(api: Api, owner: User) -> None:
+    files = (("=1+1.png", pictures.png(seed=1)), ("2.txt", b"text"), ("3.png", pictures.png(seed=3)),
+             ("4.png", pictures.png(seed=4)), ("5.png", pictures.png(seed=5)))  # fmt: skip
+    sent = api.post(*files)
+    batch = Batch.objects.get()
+    assert sent["Location"] == f"http://testserver{ROOT}batches/{batch.uuid}/"
+    first, third, fourth, fifth = Prediction.objects.order_by("pk")
+    answer(first, 0.75)
+    fail(third)
+    services.withdraw(patch=fourth.patch, actor=owner)
+    response = api.client.get(sent["Location"])
+    assert response.json() == {
+        "id": str(batch.uuid),
+        "created_at": batch.created_at.isoformat().replace("+00:00", "Z"),
+        "total": 5, "rejected": 1, "deleted": 1, "succeeded": 1, "failed": 1, "waiting": 1, "is_finished": False,
+        "url": f"http://testserver/batches/{batch.uuid}/",
+        "csv": f"http://testserver{ROOT}batches/{batch.uuid}/predictions.csv",
+    }  # fmt: skip
+    table = api.client.get(response.json()["csv"])
+    assert table["Content-Type"] == "text/csv; charset=utf-8"
+    version = first.model_version.version
+    assert list(csv.reader(io.StringIO(b"".join(table.streaming_content).decode()))) == [
+        ["name", "id", "status", "probability", "label", "threshold", "model", "flags", "error"],
+        ["'=1+1.png", str(first.uuid), "succeeded", "0.75", "positive", "0.5", version, "", ""],
+        ["2.txt", "", "rejected", "", "", "", "", "", "not_an_image"],
+        ["3.png", str(third.uuid), "failed", "", "", "0.5", version, "", "worker_lost"],
+        ["4.png", "", "deleted", "", "", "", "", "", ""],
+        ["5.png", str(fifth.uuid), "queued", "", "", "0.5", version, "", ""],
+    ]
+    assert MESSAGES["not_an_image"]
+
+
+def test_a_long_csv_needs_a_fixed_number_of_queries(api: Api, owner: User, django_assert_max_num_queries: Any) -> None:
+    submit_drawn(owner, *range(40))
+    with django_assert_max_num_queries(5):
+        table = api.client.get(f"{ROOT}batches/{Batch.objects.get().uuid}/predictions.csv")
+        assert len(b"".join(table.streaming_content).splitlines()) == 41
+
+
+def test_models_and_their_cards_need_no_token(model_version: ModelVersion) -> None:
+    row = {
+        "version": model_version.version,
+        "is_active": True,
+        "threshold": 0.5,
+        "sha256": model_version.sha256,
+        "url": f"http://testserver/models/{model_version.version}/",
+    }
+    assert Client().get(f"{ROOT}models/").json() == {"results": [row]}
+    assert Client().get(f"{ROOT}models/{model_version.version}/").json() == row | {"card": model_version.card}
+    assert Client().get(f"{ROOT}models/none/").status_code == 404
+
+
+def test_me_says_what_is_allowed_and_left(api: Api, owner: User, settings: Settings, client: Client) -> None:
+    settings.PATCHES_PER_DAY = 3
+    submit_drawn(owner, 1, 2)
+    token = ApiToken.objects.get()
+    expected = {
+        "email": "owner@example.org",
+        "token": {
+            "name": "test",
+            "scopes": ["read", "predict", "manage"],
+            "expires_at": token.expiry.isoformat().replace("+00:00", "Z"),
+        },
+        "limits": {
+            "image_bytes": 10 * 1024**2,
+            "images_per_request": 100,
+            "request_bytes": 50 * 1024**2,
+            "patches_per_day": 3,
+        },
+        "used_today": 2,
+        "left_today": 1,
+    }
+    assert api.client.get(f"{ROOT}me/").json() == expected
+    client.force_login(owner)
+    assert client.get(f"{ROOT}me/").json() == expected | {"token": None}
+
+
+def test_the_gallery_tells_nothing_of_owners(owner: User) -> None:
+    prediction = answer(submit_drawn(owner, 1, visibility=Visibility.PUBLIC)[0])
+    (row,) = Client().get(f"{ROOT}gallery/").json()["results"]
+    assert row["id"] == str(prediction.uuid)
+    assert "owner" not in str(row)
+    assert prediction.patch.original_name not in str(row)
+    assert Client().get(f"{ROOT}gallery/", {"label": "x"}).json()["error"]["field"] == "label"
+
+
+# Who is answered with success: every address and method, against every kind of caller. The patch is private, or
+# public where the name of the row says so. "read" ... are tokens of the owner with this scope alone.
+CALLERS = ("anonymous", "other", "staff", "read", "predict", "manage", "session")
+OWNERS = {"session"}
+MATRIX: dict[tuple[str, str], set[str]] = {
+    ("predictions", "get"): {"other", "staff", "read", "session"},
+    ("predictions", "post"): {"other", "staff", "predict", "session"},
+    ("prediction", "get"): {"staff", "read", "session"},
+    ("prediction", "delete"): {"manage", "session"},
+    ("image", "get"): {"staff", "read", "session"},
+    ("heatmap", "get"): {"staff", "read", "session"},
+    ("share", "post"): {"manage", "session"},
+    ("unshare", "post"): {"manage", "session"},
+    ("retry", "post"): {"predict", "session"},
+    ("rerun", "post"): {"predict", "session"},
+    ("batch", "get"): {"staff", "read", "session"},
+    ("batch-csv", "get"): {"staff", "read", "session"},
+    ("gallery", "get"): set(CALLERS),
+    ("models", "get"): set(CALLERS),
+    ("model", "get"): set(CALLERS),
+    ("me", "get"): {"other", "staff", "read", "session"},
+}
+FAILED = {"retry"}  # what these need a prediction to be; the others are given one that is answered
+
+
+def test_every_address_of_the_api_is_in_the_matrix() -> None:
+    assert {str(pattern.name) for pattern in api_urls.urlpatterns} == {name for name, _ in MATRIX}
+    views = {str(pattern.name): pattern.callback.view_class for pattern in api_urls.urlpatterns}
+    methods = ("get", "post", "put", "patch", "delete")
+    assert set(MATRIX) == {
+        (name, method) for name, view in views.items() for method in methods if hasattr(view, method)
+    }
+    assert get_resolver().reverse_dict
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize(("name", "method"), MATRIX)
+def test_who_may_call_what(
+    name: str, method: str, caller: str, owner: User, stranger: User, staff: User, other_model: ModelVersion
+) -> None:
+    (prediction,) = submit_drawn(owner, 1)
+    fail(prediction) if name in FAILED else answer(prediction)
+    before = (Patch.objects.count(), Prediction.objects.count(), prediction.patch.visibility)
+    client = Client()
+    if caller in Scope.values:
+        client = Client(headers={"Authorization": f"Bearer {make_token(owner, Scope(caller))}"})
+    elif caller in ("other", "staff"):
+        client = Client(headers={"Authorization": f"Bearer {make_token({'other': stranger, 'staff': staff}[caller])}"})
+    elif caller == "session":
+        client.force_login(owner)
+    subject = {"batch": Batch.objects.get().uuid, "batch-csv": Batch.objects.get().uuid, "model": "other-1"}
+    whole = {"predictions", "gallery", "models", "me"}
+    address = reverse(f"api:{name}", args=[] if name in whole else [subject.get(name, prediction.uuid)])
+    if (name, method) == ("predictions", "post"):
+        response = client.post(address, {"image": SimpleUploadedFile("a.png", pictures.png())})
+    elif method == "post":
+        response = client.post(address, {"model": "other-1"}, content_type="application/json")
+    else:
+        response = getattr(client, method)(address)
+    if caller in MATRIX[name, method]:
+        assert response.status_code in (200, 202, 204)
+        return
+    refusal = {"anonymous": 401, "read": 403, "predict": 403, "manage": 403}.get(caller, 404)
+    assert (response.status_code, set(response.json())) == (refusal, {"error"})
+    prediction.patch.refresh_from_db()
+    assert (Patch.objects.count(), Prediction.objects.count(), prediction.patch.visibility) == before
+    if refusal == 404:
+        unknown = reverse(f"api:{name}", args=[uuid4()])
+        assert getattr(client, method)(unknown).content == response.content
