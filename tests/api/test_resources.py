@@ -10,12 +10,11 @@ from uuid import uuid4
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
-from django.urls import get_resolver, reverse
+from django.urls import reverse
 from pytest_django import Settings
 
 from accounts.models import ApiToken, Scope, User
 from idc_site import api_urls
-from ml.formats import MESSAGES
 from predictions import services
 from predictions.models import Batch, Event, ModelVersion, Patch, Prediction, Visibility
 from tests import pictures
@@ -101,7 +100,7 @@ def test_a_batch_says_how_far_it_is_and_gives_its_answers_as_csv(api: Api, owner
     table = api.client.get(response.json()["csv"])
     assert table["Content-Type"] == "text/csv; charset=utf-8"
     version = first.model_version.version
-    assert list(csv.reader(io.StringIO(b"".join(table.streaming_content).decode()))) == [
+    assert list(csv.reader(io.StringIO(table.getvalue().decode()))) == [
         ["name", "id", "status", "probability", "label", "threshold", "model", "flags", "error"],
         ["'=1+1.png", str(first.uuid), "succeeded", "0.75", "positive", "0.5", version, "", ""],
         ["2.txt", "", "rejected", "", "", "", "", "", "not_an_image"],
@@ -109,14 +108,13 @@ def test_a_batch_says_how_far_it_is_and_gives_its_answers_as_csv(api: Api, owner
         ["4.png", "", "deleted", "", "", "", "", "", ""],
         ["5.png", str(fifth.uuid), "queued", "", "", "0.5", version, "", ""],
     ]
-    assert MESSAGES["not_an_image"]
 
 
 def test_a_long_csv_needs_a_fixed_number_of_queries(api: Api, owner: User, django_assert_max_num_queries: Any) -> None:
     submit_drawn(owner, *range(40))
     with django_assert_max_num_queries(5):
         table = api.client.get(f"{ROOT}batches/{Batch.objects.get().uuid}/predictions.csv")
-        assert len(b"".join(table.streaming_content).splitlines()) == 41
+        assert len(table.getvalue().splitlines()) == 41
 
 
 def test_models_and_their_cards_need_no_token(model_version: ModelVersion) -> None:
@@ -193,12 +191,12 @@ FAILED = {"retry"}  # what these need a prediction to be; the others are given o
 
 def test_every_address_of_the_api_is_in_the_matrix() -> None:
     assert {str(pattern.name) for pattern in api_urls.urlpatterns} == {name for name, _ in MATRIX}
-    views = {str(pattern.name): pattern.callback.view_class for pattern in api_urls.urlpatterns}
-    methods = ("get", "post", "put", "patch", "delete")
-    assert set(MATRIX) == {
-        (name, method) for name, view in views.items() for method in methods if hasattr(view, method)
+    views: dict[str, Any] = {
+        str(pattern.name): vars(pattern.callback)["view_class"] for pattern in api_urls.urlpatterns
     }
-    assert get_resolver().reverse_dict
+    methods = ("get", "post", "put", "patch", "delete")
+    found = {(name, method) for name, view in views.items() for method in methods if hasattr(view, method)}
+    assert set(MATRIX) == found
 
 
 @pytest.mark.parametrize("caller", CALLERS)
