@@ -18,7 +18,6 @@ def judge(jobs: Sequence[Prediction], pixels: NDArray[np.uint8], embeddings: NDA
     """
     limit = float(jobs[0].model_version.card["likeness"]["limit"])
     patches = Patch.objects.in_bulk([job.patch_id for job in jobs])
-    return [
-        [*gate.flags(one, patches[job.patch_id].shown_um_per_pixel), *(["unlike"] if is_unlike else [])]
-        for job, one, is_unlike in zip(jobs, pixels, gate.is_unlike(embeddings, limit), strict=True)
-    ]
+    found = gate.flags_of_all(pixels, [patches[job.patch_id].shown_um_per_pixel for job in jobs])
+    is_unlike = gate.is_unlike(embeddings, limit)
+    return [[*codes, *(["unlike"] if unlike else [])] for codes, unlike in zip(found, is_unlike, strict=True)]
