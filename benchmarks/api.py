@@ -77,11 +77,11 @@ def rows() -> list[tuple[str, str]]:
         callers = _callers(processes, address)
         for caller, content in zip(callers, everything[-100:], strict=False):
             caller.send([content])  # connections are made, code is loaded
-        time.sleep(REST)
+        _rest(callers)
         single = [_timed(callers[0], content) for content in everything[BULK : BULK + SINGLE]]
-        time.sleep(REST)
+        _rest(callers)
         crowd, seconds = _crowd(callers, everything[BULK + SINGLE : -100])
-        time.sleep(REST)
+        _rest(callers)
         bulk = _bulk(callers[:CONNECTIONS], everything[:BULK])
     return [
         (f"{BULK:,} {KIND} patches in bulk, first byte to last result", f"{bulk:.2f} s, {BULK / bulk:,.0f}/s"),
@@ -122,6 +122,13 @@ def _callers(processes: Processes, address: str) -> list[Caller]:
         user = User.objects.create_user(f"bench-{number}@example.org")
         made.append(Caller(address, create_token(user=user, name="bench", scopes=list(Scope))[1]))
     return made
+
+
+def _rest(callers: list[Caller]) -> None:
+    """Let the site come to rest; connections that it closes meanwhile are made anew."""
+    time.sleep(REST)
+    for caller in callers:
+        caller.connection.close()
 
 
 def _timed(caller: Caller, content: bytes) -> float:
