@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 
@@ -34,5 +35,6 @@ class Counted:
 def count(keys: Sequence[str], *, period: timedelta) -> list[Counted]:
     """Count one more of each key (at most 200 characters), in the order of the keys' text."""
     with connection.cursor() as cursor:
-        cursor.execute(COUNT, {"keys": sorted(keys), "period": period})
+        parameters: dict[str, Any] = {"keys": sorted(keys), "period": period}
+        cursor.execute(COUNT, parameters)
         return [Counted(key, number, max(seconds, 1)) for key, number, seconds in cursor.fetchall()]

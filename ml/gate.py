@@ -215,7 +215,7 @@ def pixel_flags(traits: NDArray[np.float32], limits: Limits) -> list[set[str]]:
 
     traits: [n, len(TRAITS)].
     """
-    checks = [*limits.ranges, *limits.discriminants.values()]
+    checks: list[Range | Discriminant] = [*limits.ranges, *limits.discriminants.values()]
     raised = np.stack([check.raised(traits) for check in checks], axis=1)
     found = [{check.flag for check, is_raised in zip(checks, row, strict=True) if is_raised} for row in raised]
     return [{"no_tissue"} if "no_tissue" in codes else codes for codes in found]
@@ -256,8 +256,9 @@ def _repeats(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Colours are compared as one number each. [n] of uint8 [n, 50, 50, 3]."""
     colours = pixels @ np.array([1, 256, 65536], np.int32)
     down = np.mean(colours[:, 1:] == colours[:, :-1], axis=(1, 2))
-    across: NDArray[np.float64] = np.mean(colours[:, :, 1:] == colours[:, :, :-1], axis=(1, 2))
-    return (down + across) / 2
+    across = np.mean(colours[:, :, 1:] == colours[:, :, :-1], axis=(1, 2))
+    repeats: NDArray[np.float64] = (down + across) / 2
+    return repeats
 
 
 def _colour(density: NDArray[np.float32]) -> NDArray[np.float32]:

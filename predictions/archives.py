@@ -63,7 +63,7 @@ def receive_zip(file: File[bytes]) -> list[ReceivedFile]:
     """
     try:
         bounded = _BoundedReads(file)
-        with zipfile.ZipFile(bounded) as archive:  # type: ignore[call-overload]  # it has all that zipfile uses
+        with zipfile.ZipFile(bounded) as archive:
             bounded.most = MAX_BYTES + 1  # from here on members are read
             members = [member for member in archive.infolist() if not _is_passed_over(member)]
             if len(members) > settings.ZIP_MEMBERS:

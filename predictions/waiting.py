@@ -73,6 +73,8 @@ class Ear:
                     elif self._is_over(heard_at):
                         return
             except (DatabaseError, InterfaceError, OSError, ValueError) as error:
+                if self._is_over(heard_at):
+                    return
                 logger.warning("Listening for answers failed (%s); again in %d s.", error, PAUSE_SECONDS)
                 time.sleep(PAUSE_SECONDS)
             finally:

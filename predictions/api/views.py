@@ -102,16 +102,15 @@ class PredictionHeatmap(APIView):
 def _received(request: Request) -> list[ReceivedFile]:
     """The decoded files of the field `image`, or the members of the one archive in `zip`."""
     images, archives = request.FILES.getlist("image"), request.FILES.getlist("zip")
-    if not images and not archives:
-        raise FileRequired
-    if archives:
-        if images or len(archives) > 1:
-            raise ValidationError({"zip": [_("Send one archive, or images, in a request of its own.")]})
-        return receive_zip(archives[0])
+    if archives and (images or len(archives) > 1):
+        raise ValidationError({"zip": [_("Send one archive, or images, in a request of its own.")]})
     # A request may be larger than this only for an archive.
     if sum(image.size or 0 for image in images) > settings.REQUEST_MEGABYTES * 1024**2:
         raise RequestTooLarge
-    return receive(images)
+    files = receive_zip(archives[0]) if archives else receive(images)
+    if not files:
+        raise FileRequired
+    return files
 
 
 def _wait(patches: list[Patch], seconds: int) -> bool:

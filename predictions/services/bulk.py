@@ -35,7 +35,7 @@ def insert(rows: Sequence[Model]) -> None:
     if not rows:
         return
     fields = [field for field in rows[0]._meta.concrete_fields if not _is_left_out(rows[0], field)]
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
     statement = f"COPY {connection.ops.quote_name(rows[0]._meta.db_table)} ({columns}) FROM STDIN"
     with connection.cursor() as cursor:
         for start in range(0, len(rows), AT_ONCE):

@@ -88,7 +88,10 @@ def submit(
     fingerprint = _fingerprint(files, visibility, um_per_pixel, batch_id) if idempotency_key else ""
     if idempotency_key and (earlier := _earlier(owner, idempotency_key, fingerprint)):
         return earlier
-    decoded = {file.patch.sha256: file for file in files if file.patch}
+    decoded: dict[str, ReceivedFile] = {}
+    for file in files:
+        if file.patch:
+            decoded.setdefault(file.patch.sha256, file)  # sent twice: the first gives it its name
     batch = _batch(owner=owner, source=source, batch_id=batch_id) if batch_id or decoded else None
     if batch is None:
         return Submission(None, [_item(file, patch=None) for file in files])
