@@ -170,4 +170,6 @@ def _with_ci(row: dict[str, Any], name: str) -> str:
 
 
 def _change(found: dict[str, Any]) -> str:
+    if found["difference"] is None:
+        return "-"
     return f"{found['value']:.4f} ({found['difference']:+.4f} [{found['ci'][0]:+.4f} .. {found['ci'][1]:+.4f}])"
