@@ -200,7 +200,8 @@ def _model_folder(options: argparse.Namespace) -> Path:
     known = sorted(card.parent.name for card in MODELS.glob(f"*/{CARD_FILE}"))
     if options.model not in known:
         raise ModelError(f"No model {options.model!r} in {MODELS}. Known: {', '.join(known)}.")
-    return MODELS / options.model
+    folder: Path = MODELS / options.model
+    return folder
 
 
 def _report(patches: Patches, probabilities: Any, threshold: float) -> dict[str, Any]:

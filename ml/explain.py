@@ -36,10 +36,12 @@ LEVELS = 24  # of opacity: few of them, so that the PNG stays small
 
 def _palette() -> NDArray[np.uint8]:
     """RGBA of: nothing, LEVELS of orange, LEVELS of the blue stripes, LEVELS of the paler blue between them."""
-    opacity = np.arange(1, LEVELS + 1) / LEVELS * STRONGEST * 255
-    rows = [((0, 0, 0), [0.0])]
-    rows += [(SPEAKS_FOR, opacity), (SPEAKS_AGAINST, opacity), (SPEAKS_AGAINST, opacity / 3)]
-    return np.array([(*colour, round(float(alpha))) for colour, alphas in rows for alpha in alphas], np.uint8)
+    palette = np.zeros((1 + 3 * LEVELS, 4), np.uint8)
+    opacity = 255 * STRONGEST * np.arange(1, LEVELS + 1) / LEVELS
+    groups = ((SPEAKS_FOR, opacity), (SPEAKS_AGAINST, opacity), (SPEAKS_AGAINST, opacity / 3))
+    for rows, (colour, alpha) in zip(np.split(palette[1:], 3), groups, strict=True):
+        rows[:, :3], rows[:, 3] = colour, np.rint(alpha)
+    return palette
 
 
 PALETTE = _palette()
