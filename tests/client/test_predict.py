@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import os
 import subprocess
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from rich.console import Console
 
 from accounts.models import User
 from idc_finder_client import Client, Progress, Result
+from idc_finder_client.display import shown
 from ml.formats import MESSAGES
 from ml.images import MAX_BYTES, DecodedPatch
-from predictions.models import Batch, BatchItem, Patch, Prediction
+from predictions import services
+from predictions.models import Batch, BatchItem, ModelVersion, Patch, Prediction, Source, Visibility
+from predictions.uploads import receive
 from tests import pictures
 from tests.client.conftest import Idc, table, write_patches
+from tests.factories import fail, make_token
+from tests.processes import Processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -163,22 +172,38 @@ def test_a_run_without_one_good_file_is_a_table_of_refusals(idc: Idc, tmp_path: 
     assert not Batch.objects.exists()
 
 
-def test_a_patch_that_failed_or_was_deleted_says_so(idc: Idc, tmp_path: Path, owner: User) -> None:
-    folder = write_patches(tmp_path / "patches", 3)
-    idc.run("predict", folder, "--csv", tmp_path / "out.csv")
-    failed = Prediction.objects.get(patch__original_name="000.png")
-    Prediction.objects.filter(pk=failed.pk).update(
-        status="failed", probability=None, error_code="worker_lost", error_message="Lost."
-    )
+def test_a_patch_that_failed_says_where_to_ask_again(idc: Idc, tmp_path: Path, owner: User) -> None:
+    folder, (failed,) = write_patches(tmp_path / "patches", 3), submit_pictures(owner, 1)
+    fail(failed)
     done = idc.run("predict", folder, "--csv", tmp_path / "out.csv")
     assert done.returncode == 1
-    first, second, third = table(tmp_path / "out.csv")
-    assert (first["status"], first["error"], second["status"], third["status"]) == (
-        "failed", "worker_lost", "succeeded", "succeeded"
-    )  # fmt: skip
-    assert first["message"] == (
-        f"The server could not answer. It can be asked again on {idc.server}/predictions/{failed.uuid}/"
+    lines = table(tmp_path / "out.csv")
+    assert [line["status"] for line in lines] == ["succeeded", "failed", "succeeded"]
+    assert (lines[1]["id"], lines[1]["error"], lines[1]["message"]) == (
+        str(failed.uuid),
+        "worker_lost",
+        f"The server could not answer. It can be asked again on {idc.server}/predictions/{failed.uuid}/",
     )
+
+
+def submit_pictures(owner: User, *seeds: int) -> list[Prediction]:
+    files = receive([SimpleUploadedFile(f"{seed:03d}.png", pictures.png(seed=seed)) for seed in seeds])
+    submission = services.submit(owner=owner, files=files, visibility=Visibility.PRIVATE, source=Source.API)
+    return [patch.current_prediction for patch in submission.accepted if patch.current_prediction]
+
+
+def test_a_patch_deleted_in_mid_run_is_a_line_that_says_so(idc: Idc, tmp_path: Path, owner: User) -> None:
+    def delete_second(progress: Progress) -> None:
+        second = Patch.objects.filter(original_name="001.png").first()
+        if second and progress.sent == progress.total:
+            services.withdraw(patch=second, actor=owner)
+
+    with Client(idc.server, idc.token) as client:
+        results = client.predict(write_patches(tmp_path / "patches", 7), report=delete_second)
+    assert results[1] == Result(
+        "001.png", "deleted", error="deleted", message="It was deleted on the server before its answer was read."
+    )
+    assert [result.status for result in results] == ["succeeded", "deleted", *["succeeded"] * 5]
 
 
 def test_answers_are_read_in_bulk(idc: Idc, tmp_path: Path) -> None:
@@ -199,3 +224,36 @@ def test_out_of_a_terminal_progress_is_lines_and_quiet_is_silent(idc: Idc, tmp_p
     assert done.stderr.splitlines()[0] == "sent 0, answered 0 of 2"
     quiet = idc.run("predict", folder, "--csv", tmp_path / "out.csv", "--quiet")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+def test_in_a_terminal_progress_is_a_bar() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100, color_system=None)
+    with shown(console, is_quiet=False) as report:
+        for answered in (1000, 3000):
+            report(Progress(10_000, 5_000, answered))
+    assert "sent 5,000, answered 3,000 of 10,000 ━━━━" in stream.getvalue()
+
+
+@pytest.mark.data
+def test_real_patches_come_back_beside_the_labels_in_their_names(
+    processes: Processes, model_version: ModelVersion, owner: User, home: Path, tmp_path: Path
+) -> None:
+    """300 of the validation zip, through the site as it is: 100 images a request."""
+    with (
+        zipfile.ZipFile(Path(os.environ["IDC_DATA"], "idc-val.zip")) as archive,
+        zipfile.ZipFile(tmp_path / "some.zip", "w") as some,
+    ):
+        names = sorted(name for name in archive.namelist() if name.endswith(".png"))[::18][:300]
+        for name in names:
+            some.writestr(name, archive.read(name))
+    processes.start("worker")
+    idc = Idc(home, processes.start_web(), make_token(owner))
+    done = idc.run("predict", tmp_path / "some.zip", "--csv", tmp_path / "out.csv")
+    lines = table(tmp_path / "out.csv")
+    assert [line["path"] for line in lines] == names
+    answered = [line for line in lines if line["status"] == "succeeded"]
+    assert {line["error"] for line in lines if line not in answered} <= {"dimensions"}  # slivers
+    assert (done.returncode, len(answered) >= 290) == (int(len(answered) < 300), True), done.stderr
+    agreeing = [("class1" in line["path"]) == (line["label"] == "positive") for line in answered]
+    assert sum(agreeing) / len(agreeing) > 0.8

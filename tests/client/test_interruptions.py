@@ -1,0 +1,142 @@
+"""Whatever breaks in mid-run, the same command goes on: nothing is sent twice, no line is lost or doubled."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from accounts.models import User
+from idc_finder_client import Client, ServerFailed
+from predictions.models import Batch, BatchItem, ModelVersion, Prediction
+from tests.client.conftest import Idc, chunks_noted, table, write_patches
+from tests.factories import make_token
+from tests.processes import Processes, free_port, wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PATCHES = 200
+SLOWLY = ("--concurrency", "2")
+
+
+def assert_whole(out: Path, number: int = PATCHES) -> None:
+    """One line and one prediction an image, in order, and no journal left."""
+    lines = table(out)
+    assert [line["path"] for line in lines] == [f"{seed:03d}.png" for seed in range(number)]
+    assert {line["status"] for line in lines} == {"succeeded"}
+    names = dict(Prediction.objects.values_list("uuid", "patch__original_name"))
+    assert {line["path"]: line["id"] for line in lines} == {name: str(known) for known, name in names.items()}
+    assert Prediction.objects.count() == number
+    assert Batch.objects.count() == 1
+    assert not list(out.parent.glob(f"{out.name}.*"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_goes_on_where_it_was(how: signal.Signals, idc: Idc, tmp_path: Path) -> None:
+    folder, out, journal = write_patches(tmp_path / "p", PATCHES), tmp_path / "out.csv", tmp_path / "out.csv.progress"
+    command = ("predict", folder, "--csv", out, *SLOWLY)
+    with idc.started(*command) as process:
+        wait_for(lambda: chunks_noted(journal) >= 3)
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=30)
+    noted = chunks_noted(journal)
+    assert 3 <= noted < PATCHES / 5
+    assert not out.exists()
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert errors.splitlines()[-2:] == [
+            "idc: Interrupted.",
+            f"The same command goes on from here; {journal} keeps the place.",
+        ]
+        assert BatchItem.objects.count() == noted * 5  # what was under way was waited for, and noted
+    assert idc.run(*command).returncode == 0
+    assert_whole(out)
+    # What was noted was not sent again; only what a killed client never heard of may have been.
+    assert BatchItem.objects.count() - PATCHES <= (0 if how == signal.SIGINT else 2 * 5)
+
+
+def test_a_complete_journal_needs_no_image_sent_again(idc: Idc, tmp_path: Path, processes: Processes) -> None:
+    """Killed between the last chunk and the table."""
+    folder, out, journal = write_patches(tmp_path / "p", 10), tmp_path / "out.csv", tmp_path / "out.csv.progress"
+    with Client(idc.server, idc.token) as client:
+        client.predict(folder, journal=journal)
+    before = (tmp_path / "web.log").read_text().count("POST ")
+    with journal.open("a") as file:
+        file.write('{"chunk": 7, "bat')  # cut off in mid-word, as by a full disk or a power cut
+    done = idc.run("predict", folder, "--csv", out)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "web.log").read_text().count("POST ") == before
+    assert_whole(out, 10)
+
+
+def test_a_web_server_killed_and_restarted_in_mid_run_costs_only_time(
+    processes: Processes, model_version: ModelVersion, owner: User, home: Path, tmp_path: Path
+) -> None:
+    port = str(free_port())
+    address = f"http://127.0.0.1:{port}"
+    environment = {"PORT": port, "SITE_URL": address, "WEB_CONCURRENCY": "1", "IMAGES_PER_REQUEST": "5"}
+    processes.start("worker")
+    web = processes.start("web", **environment)
+    wait_for(lambda: processes.answers(f"{address}/healthz"))
+    folder, out = write_patches(tmp_path / "p", PATCHES), tmp_path / "out.csv"
+    with Idc(home, address, make_token(owner)).started("predict", folder, "--csv", out, *SLOWLY) as process:
+        wait_for(lambda: chunks_noted(tmp_path / "out.csv.progress") >= 3)
+        processes.kill(web)
+        assert chunks_noted(tmp_path / "out.csv.progress") < PATCHES / 5
+        processes.start("web", **environment)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert_whole(out)
+
+
+def test_a_server_without_a_worker_is_not_waited_for_for_ever(
+    processes: Processes, model_version: ModelVersion, owner: User, tmp_path: Path
+) -> None:
+    address, journal = processes.start_web(), tmp_path / "journal"
+    folder = write_patches(tmp_path / "p", 3)
+    with Client(address, make_token(owner)) as client:
+        with pytest.raises(ServerFailed, match="has taken all images but given no new answer for 1 seconds: 0 of 3"):
+            client.predict(folder, journal=journal, patience=1)
+        processes.start("worker")
+        assert len(client.predict(folder, journal=journal)) == 3
+    assert Batch.objects.get().items.count() == 3
+
+
+@pytest.mark.parametrize("other", ["images", "options", "server", "journal"])
+def test_a_journal_of_another_run_is_refused(other: str, idc: Idc, home: Path, tmp_path: Path) -> None:
+    folder, journal = write_patches(tmp_path / "p", 6), tmp_path / "out.csv.progress"
+    with Client(idc.server, idc.token) as client:
+        client.predict(folder, journal=journal)
+    arguments: tuple[str, ...] = ()
+    if other == "images":
+        (folder / "000.png").write_bytes((folder / "001.png").read_bytes())
+    elif other == "options":
+        arguments = ("--visibility", "public")
+    elif other == "server":
+        idc = Idc(home, idc.server.replace("127.0.0.1", "localhost"), idc.token)
+    else:
+        journal.write_text("a text of somebody's, without an end of line")
+    before = journal.read_bytes()
+    done = idc.run("predict", folder, "--csv", tmp_path / "out.csv", *arguments)
+    assert done.returncode == 2
+    if other == "journal":
+        assert done.stderr == (f"idc: {journal} is no journal of `idc predict`. Choose another --csv, or remove it.\n")
+    else:
+        assert done.stderr.startswith(f"idc: {journal} is the journal of an unfinished run with ")
+        assert {"images": "other images", "options": "other options", "server": "another server"}[other] in done.stderr
+    assert journal.read_bytes() == before
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_run_whose_batch_is_gone_says_so(idc: Idc, tmp_path: Path, stranger: User) -> None:
+    folder, journal = write_patches(tmp_path / "p", 6), tmp_path / "out.csv.progress"
+    with Client(idc.server, make_token(stranger)) as client:
+        client.predict(folder, journal=journal)
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join(lines[:2]) + "\n")  # one chunk of two
+    batch = json.loads(lines[1])["batch"]
+    done = idc.run("predict", folder, "--csv", tmp_path / "out.csv")
+    assert (done.returncode, done.stderr) == (
+        2, f"idc: {idc.server} knows no batch {batch} of yours: this run cannot go on.\n"
+    )  # fmt: skip
