@@ -103,30 +103,27 @@ def test_a_server_without_a_worker_is_not_waited_for_for_ever(
     assert Batch.objects.get().items.count() == 3
 
 
-@pytest.mark.parametrize("other", ["images", "options", "server", "journal"])
-def test_a_journal_of_another_run_is_refused(other: str, idc: Idc, home: Path, tmp_path: Path) -> None:
+def test_a_journal_of_another_run_is_refused_and_left_as_it_is(idc: Idc, home: Path, tmp_path: Path) -> None:
     folder, journal = write_patches(tmp_path / "p", 6), tmp_path / "out.csv.progress"
     with Client(idc.server, idc.token) as client:
         client.predict(folder, journal=journal)
-    arguments: tuple[str, ...] = ()
-    if other == "images":
-        (folder / "000.png").write_bytes((folder / "001.png").read_bytes())
-    elif other == "options":
-        arguments = ("--visibility", "public")
-    elif other == "server":
-        idc = Idc(home, idc.server.replace("127.0.0.1", "localhost"), idc.token)
-    else:
-        journal.write_text("a text of somebody's, without an end of line")
-    before = journal.read_bytes()
-    done = idc.run("predict", folder, "--csv", tmp_path / "out.csv", *arguments)
-    assert done.returncode == 2
-    if other == "journal":
-        assert done.stderr == (f"idc: {journal} is no journal of `idc predict`. Choose another --csv, or remove it.\n")
-    else:
-        assert done.stderr.startswith(f"idc: {journal} is the journal of an unfinished run with ")
-        assert {"images": "other images", "options": "other options", "server": "another server"}[other] in done.stderr
-    assert journal.read_bytes() == before
-    assert not (tmp_path / "out.csv").exists()
+    noted = journal.read_bytes()
+    elsewhere = Idc(home, idc.server.replace("127.0.0.1", "localhost"), idc.token)
+
+    def assert_refused(by: Idc, words: str, *options: str) -> None:
+        before = journal.read_bytes()
+        done = by.run("predict", folder, "--csv", tmp_path / "out.csv", *options)
+        assert (done.returncode, done.stderr.startswith(f"idc: {journal} is {words}")) == (2, True), done.stderr
+        assert journal.read_bytes() == before
+        assert not (tmp_path / "out.csv").exists()
+
+    assert_refused(idc, "the journal of an unfinished run with other options.", "--visibility", "public")
+    assert_refused(elsewhere, "the journal of an unfinished run with another server.")
+    journal.write_text("a text of somebody's, without an end of line")
+    assert_refused(idc, "no journal of `idc predict`.")
+    journal.write_bytes(noted)
+    (folder / "000.png").write_bytes((folder / "001.png").read_bytes())
+    assert_refused(idc, "the journal of an unfinished run with other images.")
 
 
 def test_a_run_whose_batch_is_gone_says_so(idc: Idc, tmp_path: Path, stranger: User) -> None:
