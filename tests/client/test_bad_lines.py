@@ -51,6 +51,19 @@ def test_a_chunk_whose_answer_is_lost_is_sent_again_as_the_same_request(idc: Idc
         assert Prediction.objects.count() == 12
 
 
+def test_a_chunk_of_which_a_dead_client_never_heard_is_sent_again_as_the_same_request(
+    idc: Idc, home: Path, tmp_path: Path
+) -> None:
+    command = ("predict", write_patches(tmp_path / "p", 7), "--csv", tmp_path / "out.csv", "--concurrency", "1")
+    with LosingProxy(idc.server, lost_path=CHUNKS, lose=1) as proxy:
+        through = Idc(home, proxy.address, idc.token)
+        assert through.run(*command, "--tries", "1").returncode == 3
+        assert through.run(*command).returncode == 0
+    (_, lost), (_, again), (_, other) = proxy.posts()
+    assert lost == again != other
+    assert len(table(tmp_path / "out.csv")) == 7
+
+
 def test_looks_at_the_progress_may_fail_too(idc: Idc, home: Path, tmp_path: Path) -> None:
     folder, out = write_patches(tmp_path / "p", 6), tmp_path / "out.csv"
     with LosingProxy(idc.server, lost_path=STATE, lose=3) as proxy:

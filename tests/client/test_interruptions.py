@@ -10,6 +10,7 @@ import pytest
 
 from accounts.models import User
 from idc_finder_client import Client, ServerFailed
+from idc_finder_client.journal import Journal, Limits, Plan, Refusal
 from predictions.models import Batch, BatchItem, ModelVersion, Prediction
 from tests.client.conftest import Idc, chunks_noted, table, write_patches
 from tests.factories import make_token
@@ -68,6 +69,17 @@ def test_a_complete_journal_needs_no_image_sent_again(idc: Idc, tmp_path: Path, 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "web.log").read_text().count("POST ") == before
     assert_whole(out, 10)
+
+
+def test_a_line_that_was_cut_off_spoils_none_that_comes_after_it(tmp_path: Path) -> None:
+    path, plan, limits = tmp_path / "journal", Plan("https://x", "0", {}), Limits(5, 1000, 100)
+    refusal = Refusal(3, "too_large", "Large.")
+    Journal(path, plan, limits).note(0, batch="b", refused=[])
+    with path.open("a") as file:
+        file.write('{"chunk": 1, "bat')
+    Journal(path, plan, limits).note(2, batch=None, refused=[refusal])
+    read = Journal(path, plan, Limits(9, 9, 9))
+    assert (read.chunks, read.batch, read.refused, read.limits) == ({0, 2}, "b", {3: refusal}, limits)
 
 
 def test_a_web_server_killed_and_restarted_in_mid_run_costs_only_time(
