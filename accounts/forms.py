@@ -24,3 +24,9 @@ class TokenForm(forms.Form):
     days = forms.TypedChoiceField(
         label=_("How long is it valid?"), choices=list(DAYS.items()), coerce=int, initial=DEFAULT_DAYS
     )
+    patches_per_day = forms.IntegerField(
+        label=_("How many patches may it send a day? Empty: all that you may"),
+        required=False,
+        min_value=1,
+        max_value=1_000_000,
+    )

@@ -68,6 +68,7 @@ class ApiToken(AbstractAuthToken):
     name = models.CharField(max_length=80)
     scopes = ArrayField(models.CharField(max_length=7, choices=Scope.choices))
     last_used_at = models.DateTimeField(null=True)
+    patches_per_day = models.PositiveIntegerField(null=True)  # of what its user may send; null: all of it
 
     class Meta:
         constraints = [
@@ -82,12 +83,15 @@ class ApiToken(AbstractAuthToken):
         return ", ".join(str(Scope(scope).label) for scope in self.scopes)
 
 
-class WrongGuesses(models.Model):
-    """How many wrong tokens one network address sent since `since`. Counted by accounts.tokens, tidied by chores."""
+class Counter(models.Model):
+    """How often something happened since `since`. Counted by accounts.counters, tidied by chores.
 
-    address = models.GenericIPAddressField(primary_key=True)
-    since = models.DateTimeField(db_index=True)
+    The table is unlogged: nothing is written to disk for a count, and after a crash all begin anew.
+    """
+
+    key = models.CharField(max_length=200, primary_key=True)
+    since = models.DateTimeField()
     number = models.PositiveIntegerField()
 
     def __str__(self) -> str:
-        return str(self.address)
+        return self.key

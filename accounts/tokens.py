@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.counters import MINUTE, count
 from accounts.models import ApiToken, Scope, User
 from predictions.exceptions import ServiceError
 
@@ -18,15 +19,6 @@ DEFAULT_DAYS = 90
 TOKENS_PER_USER = 20
 USE_NOTED_EVERY = timedelta(minutes=1)
 GUESSES_PER_MINUTE = 10  # wrong ones from one address
-
-# One statement, so that parallel guesses are counted one after the other. After a minute it begins anew.
-COUNT_GUESS = """
-INSERT INTO accounts_wrongguesses AS guesses (address, since, number) VALUES (%s, statement_timestamp(), 1)
-ON CONFLICT (address) DO UPDATE SET
-    number = CASE WHEN guesses.since < EXCLUDED.since - interval '1 minute' THEN 1 ELSE guesses.number + 1 END,
-    since = CASE WHEN guesses.since < EXCLUDED.since - interval '1 minute' THEN EXCLUDED.since ELSE guesses.since END
-RETURNING number
-"""
 
 
 class TooManyTokens(ServiceError):
@@ -37,9 +29,16 @@ class TooManyTokens(ServiceError):
 
 @transaction.atomic
 def create_token(
-    *, user: User, name: str, scopes: Sequence[Scope | str], days: int = DEFAULT_DAYS
+    *,
+    user: User,
+    name: str,
+    scopes: Sequence[Scope | str],
+    days: int = DEFAULT_DAYS,
+    patches_per_day: int | None = None,
 ) -> tuple[ApiToken, str]:
-    """A new token of `user`, and its text, which cannot be read again. days: until it expires, 1..366.
+    """A new token of `user`, and its text, which cannot be read again.
+
+    days: until it expires, 1..366. patches_per_day: what it may send at most, of what its user may.
 
     Raises:
         TooManyTokens: the user has TOKENS_PER_USER that have not expired.
@@ -49,7 +48,7 @@ def create_token(
     if ApiToken.objects.filter(user=user).count() >= TOKENS_PER_USER:
         raise TooManyTokens
     created: tuple[ApiToken, str] = ApiToken.objects.create(
-        user, name=name, scopes=list(scopes), expiry=timedelta(days=days)
+        user, name=name, scopes=list(scopes), expiry=timedelta(days=days), patches_per_day=patches_per_day
     )
     return created
 
@@ -69,7 +68,5 @@ def note_use(token: ApiToken) -> None:
 
 def count_wrong_guess(address: str) -> int:
     """How many wrong tokens came from this address within a minute of the first, this one included."""
-    with connection.cursor() as cursor:
-        cursor.execute(COUNT_GUESS, [address])
-        (number,) = cursor.fetchone()
-    return int(number)
+    (counted,) = count([f"wrong tokens from {address}"], period=MINUTE)
+    return counted.number

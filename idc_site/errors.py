@@ -85,14 +85,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     )
 
 
-def request_too_large(request: HttpRequest) -> HttpResponse:
+def request_too_large(request: HttpRequest, *, megabytes: int) -> HttpResponse:
     return error_response(
         request,
         status=413,
         code="too_large",
         title=_("Too large"),
-        message=_("At most %(megabytes)d MB can be sent at once. Send fewer images.")
-        % {"megabytes": settings.REQUEST_MEGABYTES},
+        message=_("At most %(megabytes)d MB can be sent at once. Send fewer images.") % {"megabytes": megabytes},
     )
 
 

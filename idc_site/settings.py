@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "idc_site.middleware.RequestSizeMiddleware",
+    "idc_site.rate_limits.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -166,6 +167,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
+    "DEFAULT_THROTTLE_CLASSES": ["idc_site.rate_limits.PerMinute"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.MultiPartParser", "idc_site.parsers.BoundedJSONParser"],
     "EXCEPTION_HANDLER": "idc_site.api_errors.exception_handler",
@@ -185,6 +187,12 @@ REST_KNOX = {
 IMAGES_PER_REQUEST = env.int("IMAGES_PER_REQUEST", 100, validate=validate.Range(min=1, max=1000))
 REQUEST_MEGABYTES = env.int("REQUEST_MEGABYTES", 50, validate=validate.Range(min=1, max=1000))
 PATCHES_PER_DAY = env.int("PATCHES_PER_DAY", 20_000, validate=validate.Range(min=1))
+ZIP_MEGABYTES = env.int("ZIP_MEGABYTES", 200, validate=validate.Range(min=1, max=2000))
+ZIP_MEMBERS = env.int("ZIP_MEMBERS", 10_000, validate=validate.Range(min=1, max=50_000))
+READS_PER_MINUTE = env.int("READS_PER_MINUTE", 6_000, validate=validate.Range(min=1))
+CHANGES_PER_MINUTE = env.int("CHANGES_PER_MINUTE", 6_000, validate=validate.Range(min=1))
+# Requests with `Prefer: wait` that one web process keeps waiting; it has WEB_THREADS threads (Procfile) in all.
+WAITING_REQUESTS = env.int("WAITING_REQUESTS", 12, validate=validate.Range(min=0))
 DATA_UPLOAD_MAX_NUMBER_FILES = IMAGES_PER_REQUEST
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # of all fields that are not files

@@ -45,6 +45,10 @@ MESSAGES = {
         "The image is %(width)s x %(height)s pixels, larger than a patch (at most %(side)s). Cut out the region "
         "you mean, or rescale the image to about 4 um per pixel and cut out 50 x 50 pixels."
     ),
+    # Of members of an archive:
+    "unsafe_path": N_("The file's name in the archive leads out of the archive's folder. Pack it under a plain name."),
+    "encrypted": N_("The file is encrypted. Pack the archive without a password."),
+    "packing": N_("The file is packed in a way that is not read. Pack the archive in the usual way (deflate)."),
 }
 
 

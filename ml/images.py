@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 from ml.formats import Header, ImageError, inspect
 
 PATCH_SIDE = 50  # px; at the trained scale of about 4 um per pixel a patch shows about 200 um of tissue
+PATCH_BYTES = PATCH_SIDE * PATCH_SIDE * 3
 MIN_SIDE = 25
 MAX_SIDE = 512
 MAX_ASPECT = 1.5
@@ -31,7 +32,7 @@ ORIENTATION_TAG = 0x0112
 MODES = {"RGB": "", "RGBX": "", "YCbCr": "", "L": "grey", "1": "one_bit", "P": "palette", "PA": "palette",
          "LA": "alpha", "La": "alpha", "RGBA": "alpha", "RGBa": "alpha"}  # fmt: skip
 
-__all__ = ["PATCH_SIDE", "DecodedPatch", "ImageError", "decode_patch", "encode_png"]
+__all__ = ["PATCH_BYTES", "PATCH_SIDE", "DecodedPatch", "ImageError", "decode_patch", "encode_png", "from_bytes"]
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "PNG")
     return stream.getvalue()
+
+
+def from_bytes(content: bytes | memoryview) -> NDArray[np.uint8]:
+    """The pixels of a stored patch, uint8 [50, 50, 3], of its PATCH_BYTES bytes. ValueError on any other number."""
+    return np.frombuffer(content, np.uint8).reshape(DecodedPatch.SHAPE)
 
 
 def _check_size(header: Header) -> None:

@@ -31,6 +31,12 @@ class FileRequired(ServiceError):
     message = _("Choose at least one image file, in the field “image”.")
 
 
+class RequestTooLarge(ServiceError):
+    code = "too_large"
+    message = _("Together these images are larger than is taken at once. Send fewer in a request, or a zip archive.")
+    status = 413
+
+
 class QuotaExceeded(ServiceError):
     code = "quota_exceeded"
     message = _("You have reached the number of patches for one day. Go on tomorrow.")
@@ -49,6 +55,12 @@ class UnknownBatch(ServiceError):
     code = "not_found"
     message = _("There is no such batch of yours.")
     status = 404
+
+
+class IdempotencyConflict(ServiceError):
+    code = "idempotency_conflict"
+    message = _("This idempotency key was used for other content in the last 24 hours. Use a new key for each request.")
+    status = 409
 
 
 class NotRetryable(ServiceError):

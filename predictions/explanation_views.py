@@ -73,7 +73,7 @@ def heatmap_response(request: HttpRequest, prediction: Prediction, *, user: User
 
 
 def _visible_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
-    visible = Prediction.objects.visible_to(request.user).select_related("patch", "model_version")
+    visible = Prediction.objects.visible_to(request.user).with_patch_and_model()
     return get_object_or_404(visible, uuid=prediction_id)
 
 

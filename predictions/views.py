@@ -144,7 +144,7 @@ def image(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
 
 def image_response(request: HttpRequest, prediction: Prediction) -> HttpResponse:
     """The PNG, for those who may see the prediction now: every use asks again, so nothing outlives its sharing."""
-    return private_png(request, etag=prediction.patch.sha256, read=lambda: prediction.patch.image.png)
+    return private_png(request, etag=prediction.patch.sha256, read=lambda: prediction.patch.image.png())
 
 
 def private_png(request: HttpRequest, *, etag: str, read: Callable[[], bytes | memoryview]) -> HttpResponse:
@@ -217,7 +217,7 @@ def _user(request: HttpRequest) -> User:
 
 
 def _visible_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
-    visible = Prediction.objects.visible_to(request.user).select_related("patch", "model_version")
+    visible = Prediction.objects.visible_to(request.user).with_patch_and_model()
     return get_object_or_404(visible, uuid=prediction_id)
 
 

@@ -18,11 +18,11 @@ def user_of(request: Request) -> User:
 
 
 def visible_prediction(request: Request, prediction_id: UUID) -> Prediction:
-    visible = Prediction.objects.visible_to(user_of(request)).select_related("patch", "model_version")
+    visible = Prediction.objects.visible_to(user_of(request)).with_patch_and_model()
     return get_object_or_404(visible, uuid=prediction_id)
 
 
 def own_prediction(request: Request, prediction_id: UUID) -> Prediction:
     """Of the user's own patches alone: staff, too, change only what is theirs here."""
     own = Prediction.objects.filter(patch__owner=user_of(request)).visible_to(user_of(request))
-    return get_object_or_404(own.select_related("patch", "model_version"), uuid=prediction_id)
+    return get_object_or_404(own.with_patch_and_model(), uuid=prediction_id)

@@ -67,7 +67,7 @@ def _batch(request: Request, batch_id: UUID) -> Batch:
 
 def _rows(batch: Batch) -> Iterator[tuple[Any, ...]]:
     yield COLUMNS
-    items = batch.items.select_related("patch__current_prediction__model_version").order_by("position")
+    items = batch.items.with_answer().order_by("position")
     for item in items.iterator(chunk_size=ROWS_READ):
         yield _row(item)
 

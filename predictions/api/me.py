@@ -15,21 +15,30 @@ from predictions.api.access import user_of
 
 class Me(APIView):
     def get(self, request: Request) -> Response:
-        user, token = user_of(request), request.auth
-        used = services.used_today(user)
+        user = user_of(request)
+        token = request.auth if isinstance(request.auth, ApiToken) else None
         return Response(
             {
                 "email": user.email,
-                "token": {"name": token.name, "scopes": token.scopes, "expires_at": token.expiry}
-                if isinstance(token, ApiToken)
+                "token": {
+                    "name": token.name,
+                    "scopes": token.scopes,
+                    "expires_at": token.expiry,
+                    "patches_per_day": token.patches_per_day,
+                }
+                if token
                 else None,
                 "limits": {
                     "image_bytes": MAX_BYTES,
                     "images_per_request": settings.IMAGES_PER_REQUEST,
                     "request_bytes": settings.REQUEST_MEGABYTES * 1024**2,
+                    "zip_bytes": settings.ZIP_MEGABYTES * 1024**2,
+                    "zip_members": settings.ZIP_MEMBERS,
                     "patches_per_day": settings.PATCHES_PER_DAY,
+                    "reads_per_minute": settings.READS_PER_MINUTE,
+                    "changes_per_minute": settings.CHANGES_PER_MINUTE,
                 },
-                "used_today": used,
-                "left_today": max(settings.PATCHES_PER_DAY - used, 0),
+                "used_today": services.used_today(user),
+                "left_today": services.left_today(user, token),
             }
         )

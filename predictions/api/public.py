@@ -22,7 +22,7 @@ class Gallery(APIView):
     permission_classes = (AllowAny,)
 
     def get(self, request: Request) -> Response:
-        shared = Patch.objects.in_gallery().select_related("current_prediction__model_version")
+        shared = Patch.objects.in_gallery().with_answer()
         return page_response(self, request, GalleryFilter(request.query_params, shared))
 
 

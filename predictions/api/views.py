@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -16,14 +18,17 @@ from accounts.models import ApiToken, Scope
 from idc_site.errors import error_body
 from predictions import services
 from predictions.api.access import own_prediction, user_of, visible_prediction
+from predictions.api.headers import idempotency_key, wait_seconds
 from predictions.api.lists import page_response
 from predictions.api.serializers import RejectedSerializer, SubmitSerializer, current_json, prediction_json
-from predictions.exceptions import IMAGE_STATUS, FileRequired
+from predictions.archives import receive_zip
+from predictions.exceptions import IMAGE_STATUS, FileRequired, RequestTooLarge
 from predictions.explanation_views import heatmap_response
 from predictions.filters import HistoryFilter
-from predictions.models import Patch, Source, Visibility
-from predictions.uploads import receive
+from predictions.models import Patch, Prediction, Source, Visibility
+from predictions.uploads import ReceivedFile, receive
 from predictions.views import image_response
+from predictions.waiting import wait_until_finished
 
 
 class PredictionList(APIView):
@@ -32,34 +37,41 @@ class PredictionList(APIView):
     scopes: ClassVar = {"POST": Scope.PREDICT}
 
     def get(self, request: Request) -> Response:
-        mine = Patch.objects.filter(owner=user_of(request)).select_related("current_prediction__model_version")
+        mine = Patch.objects.filter(owner=user_of(request)).with_answer()
         return page_response(self, request, HistoryFilter(request.query_params, mine))
 
     def post(self, request: Request) -> Response:
-        """202 if any file was accepted, with one entry per accepted file in the order sent."""
+        """202 if any file was accepted, with one entry per accepted file in the order sent; 200 if all are answered.
+
+        `Prefer: wait=N` waits up to N seconds for that. `Idempotency-Key` lets a request be repeated.
+        """
         fields = SubmitSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
-        files = request.FILES.getlist("image")
-        if not files:
-            raise FileRequired
+        key, seconds = idempotency_key(request), wait_seconds(request)
+        token = request.auth if isinstance(request.auth, ApiToken) else None
         submission = services.submit(
             owner=user_of(request),
-            files=receive(files),
+            files=_received(request),
             visibility=Visibility(fields.validated_data["visibility"]),
-            source=Source.API if isinstance(request.auth, ApiToken) else Source.WEB,
+            source=Source.API if token else Source.WEB,
             um_per_pixel=fields.validated_data["um_per_pixel"],
             batch_id=fields.validated_data["batch"],
+            token=token,
+            idempotency_key=key,
         )
         rejected = list(RejectedSerializer(submission.rejected, many=True).data)
-        if not submission.batch or not submission.accepted:
+        if not submission.batch or len(rejected) == len(submission.items):
             return _none_accepted(rejected)
+        is_answered = bool(seconds) and _wait(submission.accepted, seconds)
         body = {
             "batch": str(submission.batch.uuid),
             "predictions": current_json(request, submission.accepted),
             "rejected": rejected,
         }
-        status_url = reverse("api:batch", args=[submission.batch.uuid], request=request)
-        return Response(body, status=202, headers={"Location": status_url})
+        headers = {"Location": reverse("api:batch", args=[submission.batch.uuid], request=request)}
+        if seconds:
+            headers["Preference-Applied"] = f"wait={seconds}"
+        return Response(body, status=200 if is_answered else 202, headers=headers)
 
 
 class PredictionDetail(APIView):
@@ -85,6 +97,33 @@ class PredictionHeatmap(APIView):
         prediction = visible_prediction(request, prediction_id)
         response: HttpResponse = heatmap_response(request._request, prediction, user=user_of(request))
         return response
+
+
+def _received(request: Request) -> list[ReceivedFile]:
+    """The decoded files of the field `image`, or the members of the one archive in `zip`."""
+    images, archives = request.FILES.getlist("image"), request.FILES.getlist("zip")
+    if archives and (images or len(archives) > 1):
+        raise ValidationError({"zip": [_("Send one archive, or images, in a request of its own.")]})
+    # A request may be larger than this only for an archive.
+    if sum(image.size or 0 for image in images) > settings.REQUEST_MEGABYTES * 1024**2:
+        raise RequestTooLarge
+    files = receive_zip(archives[0]) if archives else receive(images)
+    if not files:
+        raise FileRequired
+    return files
+
+
+def _wait(patches: list[Patch], seconds: int) -> bool:
+    """Wait until the current predictions of the patches are there, and read them; whether all are."""
+    predictions = {
+        prediction.pk: prediction for patch in patches if (prediction := patch.current_prediction) is not None
+    }
+    unfinished = [key for key, prediction in predictions.items() if not prediction.is_finished]
+    is_answered = not unfinished or wait_until_finished(unfinished, seconds=seconds)
+    fresh = Prediction.objects.with_patch_and_model().in_bulk(unfinished)
+    for patch in patches:
+        patch.current_prediction = fresh.get(patch.current_prediction_id or 0, patch.current_prediction)
+    return is_answered
 
 
 def _none_accepted(rejected: list[dict[str, str]]) -> Response:

@@ -3,10 +3,12 @@
 from predictions.models.batch import Batch, BatchItem
 from predictions.models.event import Event
 from predictions.models.explanation import Explanation
+from predictions.models.idempotency_key import IdempotencyKey
 from predictions.models.job import Job, Status
 from predictions.models.model_version import ModelVersion
 from predictions.models.patch import Patch, PatchImage, Source, Visibility
 from predictions.models.prediction import Prediction, Priority, Purpose
+from predictions.models.usage import Usage
 from predictions.models.worker_heartbeat import WorkerHeartbeat
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "BatchItem",
     "Event",
     "Explanation",
+    "IdempotencyKey",
     "Job",
     "ModelVersion",
     "Patch",
@@ -23,6 +26,7 @@ __all__ = [
     "Purpose",
     "Source",
     "Status",
+    "Usage",
     "Visibility",
     "WorkerHeartbeat",
 ]

@@ -58,6 +58,13 @@ class Batch(models.Model):
         return counts
 
 
+class BatchItemQuerySet(models.QuerySet["BatchItem"]):
+    def with_answer(self) -> BatchItemQuerySet:
+        """With the patch, its current prediction and its model, as lists show them."""
+        answer = "patch__current_prediction__model_version"
+        return self.select_related(answer).defer(f"{answer}__card", "patch__current_prediction__embedding")
+
+
 class BatchItem(models.Model):
     """What one sent file became: a patch, or an error code. In the order sent.
 
@@ -70,6 +77,8 @@ class BatchItem(models.Model):
     patch = models.ForeignKey(Patch, on_delete=models.SET_NULL, null=True, related_name="batch_items")
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.CharField(max_length=500, blank=True)
+
+    objects: ClassVar[BatchItemQuerySet] = BatchItemQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower
 
     class Meta:
         constraints = [

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Func, Q
 from django.db.models.functions import Now
+from django.db.models.lookups import Exact
 from django.utils.translation import gettext_lazy as _
 
-from ml.images import PATCH_SIDE
+from ml.images import PATCH_BYTES, PATCH_SIDE, encode_png, from_bytes
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -36,6 +37,11 @@ class PatchQuerySet(models.QuerySet["Patch"]):
             hidden_at__isnull=True,
             current_prediction__status="succeeded",
         )
+
+    def with_answer(self) -> PatchQuerySet:
+        """With the current prediction and its model, as lists show them."""
+        answer = "current_prediction__model_version"
+        return self.select_related(answer).defer(f"{answer}__card", "current_prediction__embedding")
 
     def visible_to(self, user: User | AnonymousUser) -> PatchQuerySet:
         """What `user` may look at: their own, what is public and not hidden, and everything for staff."""
@@ -113,11 +119,28 @@ class Patch(models.Model):
         return self.um_per_pixel * max(self.source_width, self.source_height) / PATCH_SIDE
 
 
+class OctetLength(Func):
+    function = "octet_length"
+    output_field = models.IntegerField()
+
+
 class PatchImage(models.Model):
-    """The PNG of a patch, re-encoded from its pixels. In a table of its own, so that lists never read it."""
+    """The pixels of a patch: 50 rows of 50 times R, G, B. In a table of its own, so that lists never read it."""
 
     patch = models.OneToOneField(Patch, on_delete=models.CASCADE, primary_key=True, related_name="image")
-    png = models.BinaryField()
+    pixels = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Exact(OctetLength("pixels"), PATCH_BYTES),
+                name="%(app_label)s_%(class)s_is_whole",
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.patch_id)
+
+    def png(self) -> bytes:
+        """As it is served: nothing but the pixels."""
+        return encode_png(from_bytes(self.pixels))

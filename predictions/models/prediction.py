@@ -39,6 +39,9 @@ class PredictionQuerySet(JobQuerySet["Prediction"]):
         visible = self.filter(patch__in=Patch.objects.visible_to(user))
         return visible if user.is_authenticated and user.is_staff else visible.exclude(purpose=Purpose.SHADOW)
 
+    def with_patch_and_model(self) -> PredictionQuerySet:
+        return self.select_related("patch", "model_version").defer("model_version__card", "embedding")
+
 
 class Prediction(Job):
     """One model's answer about one patch; until it is there, the job to make it.

@@ -5,8 +5,9 @@ from predictions.services.explain import explain
 from predictions.services.moderate import admit, hide
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
+from predictions.services.quota import left_today, used_today
 from predictions.services.share import set_visibility
-from predictions.services.submit import Submission, submit, used_today
+from predictions.services.submit import Submission, submit
 from predictions.services.withdraw import withdraw
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "drain",
     "explain",
     "hide",
+    "left_today",
     "register_model",
     "retry",
     "set_visibility",

@@ -7,8 +7,8 @@ from datetime import timedelta
 from django.core.management import call_command
 from django.db.models.functions import Now
 
-from accounts.models import ApiToken, WrongGuesses
-from predictions.models import WorkerHeartbeat
+from accounts.models import ApiToken, Counter
+from predictions.models import IdempotencyKey, Usage, WorkerHeartbeat
 
 FORGOTTEN = timedelta(days=1)
 
@@ -17,5 +17,7 @@ def tidy() -> None:
     """Remove expired sessions, expired tokens, counts of wrong ones, and heartbeats of processes long gone."""
     call_command("clearsessions")
     ApiToken.objects.filter(expiry__lt=Now()).delete()
-    WrongGuesses.objects.filter(since__lt=Now() - FORGOTTEN).delete()
+    Counter.objects.filter(since__lt=Now() - FORGOTTEN).delete()
+    IdempotencyKey.objects.filter(created_at__lt=Now() - FORGOTTEN).delete()
+    Usage.objects.filter(hour__lt=Now() - 2 * FORGOTTEN).delete()
     WorkerHeartbeat.objects.filter(seen_at__lt=Now() - FORGOTTEN).delete()

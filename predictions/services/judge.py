@@ -16,9 +16,8 @@ def judge(jobs: Sequence[Prediction], pixels: NDArray[np.uint8], embeddings: NDA
 
     pixels: uint8 [n, 50, 50, 3]. embeddings: float32 [n, 64], as the engine of that version gave them.
     """
-    limit = float(jobs[0].model_version.card["likeness"]["limit"])
-    patches = Patch.objects.in_bulk([job.patch_id for job in jobs])
-    return [
-        [*gate.flags(one, patches[job.patch_id].shown_um_per_pixel), *(["unlike"] if is_unlike else [])]
-        for job, one, is_unlike in zip(jobs, pixels, gate.is_unlike(embeddings, limit), strict=True)
-    ]
+    stated = Patch.objects.filter(pk__in=[job.patch_id for job in jobs], um_per_pixel__isnull=False)
+    scales = {patch.pk: patch.shown_um_per_pixel for patch in stated}
+    found = gate.flags_of_all(pixels, [scales.get(job.patch_id) for job in jobs])
+    is_unlike = gate.is_unlike(embeddings, jobs[0].model_version.likeness_limit)
+    return [[*codes, *(["unlike"] if unlike else [])] for codes, unlike in zip(found, is_unlike, strict=True)]

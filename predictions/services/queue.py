@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import time
 from collections.abc import Sequence
@@ -16,18 +15,19 @@ from django.db.models import F
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 from numpy.typing import NDArray
-from PIL import Image
 
 from accounts.models import User
 from ml.card import ModelError
 from ml.engine import Engine, EngineOutput
 from ml.explain import occlusion_map, render_png
+from ml.images import from_bytes
 from predictions import inference
 from predictions.exceptions import NotRetryable
 from predictions.models import Event, Explanation, Job, ModelVersion, PatchImage, Prediction, Priority, Status
 from predictions.models.job import ATTEMPTS
 from predictions.services.judge import judge
 from predictions.services.wake import wake, wake_on_commit
+from predictions.waiting import FINISHED
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,9 @@ EXPLANATION_FAILED = gettext_noop("The map could not be made, though it was trie
 WORKER_LOST = gettext_noop("The analysis was interrupted each time it was tried. You can try again.")
 
 # unnest takes arrays of arrays apart, so the flags of a row travel as one text: "blurred,unlike", or "" for none.
+# Who waits for these answers is told in the same statement (predictions/waiting.py).
 FINISH = """
+WITH finished AS (
 UPDATE predictions_prediction AS job
 SET status = 'succeeded', probability = answer.probability, embedding = answer.embedding,
     flags = string_to_array(answer.flags, ','), finished_at = clock_timestamp(), lease_until = NULL,
@@ -51,6 +53,9 @@ FROM unnest(
     %(ids)s::bigint[], %(attempts)s::int[], %(probabilities)s::float8[], %(embeddings)s::bytea[], %(flags)s::text[]
 ) AS answer(id, attempt, probability, embedding, flags)
 WHERE job.id = answer.id AND job.status = 'running' AND job.attempt = answer.attempt
+RETURNING job.id
+)
+SELECT count(*), pg_notify(%(channel)s, string_agg(id::text, ',')) FROM finished
 """
 
 
@@ -98,6 +103,8 @@ def _drain_once() -> int:
             )
             for job in jobs:
                 job.model_version = model_version  # else the gate, which reads its card, asks the database again
+            if len(jobs) == STACK:
+                wake()  # there may be more: another worker may take it
             if jobs:
                 _answer(jobs, engine)
             claimed += len(jobs)
@@ -157,9 +164,10 @@ def _explain(job: Explanation, engine: Engine, *, model_sha256: str) -> None:
 
 
 def _stack(jobs: Sequence[Prediction]) -> NDArray[np.uint8]:
-    """The pixels of the jobs, uint8 [n, 50, 50, 3]. The PNGs are ours: made by the decoder."""
-    pngs = dict(PatchImage.objects.filter(patch__in=[job.patch_id for job in jobs]).values_list("patch_id", "png"))
-    return np.stack([np.asarray(Image.open(io.BytesIO(pngs[job.patch_id]))) for job in jobs])
+    """The pixels of the jobs, uint8 [n, 50, 50, 3]."""
+    images = PatchImage.objects.filter(patch__in=[job.patch_id for job in jobs])
+    found = dict(images.values_list("patch_id", "pixels"))
+    return np.stack([from_bytes(found[job.patch_id]) for job in jobs])
 
 
 def finish(jobs: Sequence[Prediction], output: EngineOutput, flags: Sequence[Sequence[str]]) -> int:
@@ -176,10 +184,11 @@ def finish(jobs: Sequence[Prediction], output: EngineOutput, flags: Sequence[Seq
                 "probabilities": [float(probability) for probability in output.probability],
                 "embeddings": [embedding.astype("<f2").tobytes() for embedding in output.embedding],
                 "flags": [",".join(codes) for codes in flags],
+                "channel": FINISHED,
             },
         )
-        finished: int = cursor.rowcount
-    return finished
+        finished, _ = cursor.fetchone()
+    return int(finished)
 
 
 def finish_explanation(job: Explanation, png: bytes) -> bool:

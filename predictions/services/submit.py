@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from accounts.models import User
-from ml.images import DecodedPatch, encode_png
+from accounts.models import ApiToken, User
+from ml.images import DecodedPatch
 from ml.synthetic import example_digests
-from predictions.exceptions import NoActiveModel, QuotaExceeded, UnknownBatch, image_error_message
+from predictions.exceptions import IdempotencyConflict, NoActiveModel, UnknownBatch, image_error_message
 from predictions.models import (
     Batch,
     BatchItem,
     Event,
+    IdempotencyKey,
     ModelVersion,
     Patch,
     PatchImage,
@@ -28,16 +30,21 @@ from predictions.models import (
     Source,
     Visibility,
 )
+from predictions.services import bulk, quota
 from predictions.services.wake import wake_on_commit
 from predictions.uploads import ReceivedFile
 
 # A person waits for a few patches; whoever sends more waits for a folder.
 INTERACTIVE_ITEMS = 20
+KEY_KEPT = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What became of the sent files, in the order sent. batch is None when no file was accepted."""
+    """What became of the sent files, in the order sent. batch is None when no file was accepted.
+
+    Repeated with the same idempotency key it is what became of them then, less the patches that were deleted since.
+    """
 
     batch: Batch | None
     items: list[BatchItem]
@@ -61,32 +68,44 @@ def submit(
     source: Source,
     um_per_pixel: float | None = None,
     batch_id: UUID | None = None,
+    token: ApiToken | None = None,
+    idempotency_key: str = "",
 ) -> Submission:
     """Store the good patches, queue a prediction of the active model for each, and note what each file became.
 
     A patch that the owner has sent before is answered with the row that exists, whose visibility stays.
-    With `batch_id` the files are added to that batch.
+    With `batch_id` the files are added to that batch. token: what sent them, if it was a program.
+    With an idempotency key that the owner used in the last 24 hours for the same content, nothing is done again.
 
     Raises:
         QuotaExceeded: nothing is stored.
         NoActiveModel: nothing is stored.
         UnknownBatch: the owner has no batch of this id.
+        IdempotencyConflict: the key was used for other content.
     """
     # One submission of a user at a time: the quota and "sent before" are decided under this lock.
-    User.objects.select_for_update(no_key=True).get(pk=owner.pk)
-    decoded = {file.patch.sha256: file for file in files if file.patch}
+    locked = User.objects.select_for_update(no_key=True).annotate(now=Now()).get(pk=owner.pk)
+    fingerprint = _fingerprint(files, visibility, um_per_pixel, batch_id) if idempotency_key else ""
+    if idempotency_key and (earlier := _earlier(owner, idempotency_key, fingerprint)):
+        return earlier
+    decoded: dict[str, ReceivedFile] = {}
+    for file in files:
+        if file.patch:
+            decoded.setdefault(file.patch.sha256, file)  # sent twice: the first gives it its name
     batch = _batch(owner=owner, source=source, batch_id=batch_id) if batch_id or decoded else None
     if batch is None:
         return Submission(None, [_item(file, patch=None) for file in files])
     model_version = ModelVersion.objects.active()
     if model_version is None:
         raise NoActiveModel
-    _check_quota(owner, sum(1 for file in files if file.patch))
+    quota.spend(owner, token, sum(1 for file in files if file.patch))
 
-    position = (batch.items.aggregate(last=Max("position"))["last"] or 0) + 1
+    position = 1 + ((batch.items.aggregate(last=Max("position"))["last"] or 0) if batch_id else 0)
+    priority = Priority.INTERACTIVE if position + len(files) - 1 <= INTERACTIVE_ITEMS else Priority.BULK
     known = {patch.sha256: patch for patch in Patch.objects.filter(owner=owner, sha256__in=decoded)}
-    new = [
-        Patch(
+    _ask_again(list(known.values()), model_version=model_version, priority=priority)
+    new = {
+        digest: Patch(
             owner=owner,
             sha256=digest,
             source_width=patch.width,
@@ -99,24 +118,29 @@ def submit(
         )
         for digest, file in decoded.items()
         if digest not in known and (patch := file.patch)
-    ]
-    Patch.objects.bulk_create(new)
-    PatchImage.objects.bulk_create(
-        PatchImage(patch=patch, png=encode_png(received.pixels))
-        for patch in new
-        if (received := decoded[patch.sha256].patch)
-    )
-    patches = known | {patch.sha256: patch for patch in new}
-    priority = Priority.INTERACTIVE if position + len(files) - 1 <= INTERACTIVE_ITEMS else Priority.BULK
-    _queue_predictions(list(patches.values()), model_version=model_version, priority=priority)
-
+    }
+    pixels = [patch.pixels.tobytes() for digest in new if (patch := decoded[digest].patch)]
+    _store(list(new.values()), pixels, model_version=model_version, priority=priority, now=locked.now)
+    patches = known | new
     items = [
         _item(file, patch=patches[file.patch.sha256] if file.patch else None, batch=batch, position=place)
         for place, file in enumerate(files, start=position)
     ]
-    BatchItem.objects.bulk_create(items)
-    if new:
+    bulk.insert(items)
+    if new and owner.last_visibility != visibility:
         User.objects.filter(pk=owner.pk).update(last_visibility=visibility)
+    if idempotency_key:
+        IdempotencyKey.objects.update_or_create(
+            owner=owner,
+            key=idempotency_key,
+            defaults={
+                "fingerprint": fingerprint,
+                "batch": batch,
+                "first": position,
+                "last": items[-1].position,
+                "created_at": locked.now,
+            },
+        )
     Event.objects.create(
         kind=Event.Kind.SUBMITTED,
         actor=owner,
@@ -125,6 +149,25 @@ def submit(
     )
     wake_on_commit()
     return Submission(batch, items)
+
+
+def _fingerprint(
+    files: Sequence[ReceivedFile], visibility: Visibility, um_per_pixel: float | None, batch_id: UUID | None
+) -> str:
+    sent = [visibility, str(um_per_pixel), str(batch_id), *((file.name, file.digest) for file in files)]
+    return hashlib.sha256(json.dumps(sent).encode()).hexdigest()
+
+
+def _earlier(owner: User, key: str, fingerprint: str) -> Submission | None:
+    """What became of the request that used this key; None if there was none."""
+    used = IdempotencyKey.objects.filter(owner=owner, key=key, created_at__gt=Now() - KEY_KEPT)
+    found = used.select_related("batch").first()
+    if found is None:
+        return None
+    if found.fingerprint != fingerprint:
+        raise IdempotencyConflict
+    items = found.batch.items.filter(position__range=(found.first, found.last)).order_by("position")
+    return Submission(found.batch, list(items.with_answer()))
 
 
 def _batch(*, owner: User, source: Source, batch_id: UUID | None) -> Batch:
@@ -136,39 +179,49 @@ def _batch(*, owner: User, source: Source, batch_id: UUID | None) -> Batch:
         raise UnknownBatch from error
 
 
-def used_today(owner: User) -> int:
-    """How many of the patches of a day `owner` has sent in the last 24 hours."""
-    return BatchItem.objects.filter(
-        batch__owner=owner, batch__created_at__gte=Now() - timedelta(days=1), error_code=""
-    ).count()
-
-
-def _check_quota(owner: User, wanted: int) -> None:
-    if used_today(owner) + wanted > settings.PATCHES_PER_DAY:
-        raise QuotaExceeded
-
-
 def _notes(patch: DecodedPatch) -> list[str]:
     return [*patch.notes, *(["drawn"] if patch.sha256 in example_digests() else [])]
 
 
-def _queue_predictions(patches: list[Patch], *, model_version: ModelVersion, priority: Priority) -> None:
-    """Make the active model's prediction the current one of each patch, in a new row where there is none."""
-    existing = {
-        prediction.patch_id: prediction
-        for prediction in Prediction.objects.filter(patch__in=patches, model_version=model_version)
-    }
+def _store(
+    patches: list[Patch], pixels: list[bytes], *, model_version: ModelVersion, priority: Priority, now: datetime
+) -> None:
+    """Insert new patches, their pixels, and for each a prediction to be made, which is its current one."""
+    patch_keys, keys = bulk.next_keys(Patch, len(patches)), bulk.next_keys(Prediction, len(patches))
+    predictions = []
+    for patch, patch_key, key in zip(patches, patch_keys, keys, strict=True):
+        patch.pk, patch.created_at = patch_key, now
+        prediction = Prediction(
+            pk=key,
+            patch=patch,
+            model_version=model_version,
+            threshold=model_version.threshold,
+            priority=priority,
+            queued_at=now,
+            next_attempt_at=now,
+        )
+        patch.current_prediction = prediction
+        predictions.append(prediction)
+    bulk.insert(patches)
+    bulk.insert([PatchImage(patch=patch, pixels=content) for patch, content in zip(patches, pixels, strict=True)])
+    bulk.insert(predictions)
+
+
+def _ask_again(patches: list[Patch], *, model_version: ModelVersion, priority: Priority) -> None:
+    """Make the active model's prediction the current one of each known patch, in a new row where there is none."""
+    if not patches:
+        return
+    made = Prediction.objects.filter(patch__in=patches, model_version=model_version)
+    predictions = {prediction.patch_id: prediction for prediction in made}
     new = [
         Prediction(patch=patch, model_version=model_version, threshold=model_version.threshold, priority=priority)
         for patch in patches
-        if patch.pk not in existing
+        if patch.pk not in predictions
     ]
     Prediction.objects.bulk_create(new)
-    predictions = existing | {prediction.patch_id: prediction for prediction in new}
-    changed = []
+    predictions |= {prediction.patch_id: prediction for prediction in new}
+    changed = [patch for patch in patches if patch.current_prediction_id != predictions[patch.pk].pk]
     for patch in patches:
-        if patch.current_prediction_id != predictions[patch.pk].pk:
-            changed.append(patch)
         patch.current_prediction = predictions[patch.pk]
     Patch.objects.bulk_update(changed, ["current_prediction"])
 

@@ -14,7 +14,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import ApiToken, Scope, User, WrongGuesses
+from accounts.models import ApiToken, Counter, Scope, User
 from accounts.tokens import GUESSES_PER_MINUTE, TOKENS_PER_USER, TooManyTokens, count_wrong_guess, create_token
 from predictions.services import chores
 from tests.factories import make_token, make_user
@@ -160,8 +160,8 @@ def test_fifty_parallel_guesses_are_all_counted() -> None:
 def test_a_minute_later_the_count_begins_anew_and_addresses_do_not_share_it() -> None:
     assert [count_wrong_guess("192.0.2.1") for _ in range(3)] == [1, 2, 3]
     assert count_wrong_guess("2001:db8::1") == 1
-    WrongGuesses.objects.filter(address="192.0.2.1").update(since=timezone.now() - timedelta(seconds=61))
+    Counter.objects.filter(key="wrong tokens from 192.0.2.1").update(since=timezone.now() - timedelta(seconds=61))
     assert count_wrong_guess("192.0.2.1") == 1
-    WrongGuesses.objects.update(since=timezone.now() - timedelta(days=2))
+    Counter.objects.update(since=timezone.now() - timedelta(days=2))
     chores.tidy()
-    assert not WrongGuesses.objects.exists()
+    assert not Counter.objects.exists()

@@ -112,7 +112,7 @@ def test_a_batch_says_how_far_it_is_and_gives_its_answers_as_csv(api: Api, owner
 
 def test_a_long_csv_needs_a_fixed_number_of_queries(api: Api, owner: User, django_assert_max_num_queries: Any) -> None:
     submit_drawn(owner, *range(40))
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(6):
         table = api.client.get(f"{ROOT}batches/{Batch.objects.get().uuid}/predictions.csv")
         assert len(table.getvalue().splitlines()) == 41
 
@@ -140,12 +140,17 @@ def test_me_says_what_is_allowed_and_left(api: Api, owner: User, settings: Setti
             "name": "test",
             "scopes": ["read", "predict", "manage"],
             "expires_at": token.expiry.isoformat().replace("+00:00", "Z"),
+            "patches_per_day": None,
         },
         "limits": {
             "image_bytes": 10 * 1024**2,
             "images_per_request": 100,
             "request_bytes": 50 * 1024**2,
+            "zip_bytes": 200 * 1024**2,
+            "zip_members": 10_000,
             "patches_per_day": 3,
+            "reads_per_minute": 6_000,
+            "changes_per_minute": 6_000,
         },
         "used_today": 2,
         "left_today": 1,

@@ -23,7 +23,7 @@ from ml.engine import load_engine
 from predictions import services
 from predictions.models import ModelVersion, Prediction, Status, WorkerHeartbeat
 from predictions.services.queue import _stack
-from predictions.services.wake import wake
+from predictions.tasks import drain_task
 from tests import pictures
 from tests.factories import make_token, submit_drawn
 from tests.ml.test_engine import misshapen
@@ -152,7 +152,7 @@ def multipart(content: bytes) -> bytes:
 def test_a_wake_up_delivered_twenty_times_changes_nothing(processes: Processes, owner: User, broker: Redis) -> None:
     submit_drawn(owner, *range(80))
     for _ in range(20):
-        wake()
+        drain_task.apply_async()
     processes.start_worker()
     processes.start_worker()
     wait_for(lambda: all_answered() and broker.llen("idc:predictions") == 0, what=processes.log("worker"))

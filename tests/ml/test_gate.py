@@ -58,6 +58,16 @@ def test_pixels_drawn_four_times_are_out_of_scale() -> None:
     assert "scale" in gate.flags(TISSUE[12:25, 12:25].repeat(4, axis=0).repeat(4, axis=1)[:50, :50])
 
 
+def test_a_patch_is_judged_in_a_stack_as_it_is_alone() -> None:
+    pictures = np.stack([TISSUE, GLASS, *(tile for tiles in DRAWN.values() for tile in tiles[:3])])
+    scales = [0.25 if number % 3 else None for number in range(len(pictures))]
+    assert gate.flags_of_all(pictures, scales) == [gate.flags(*one) for one in zip(pictures, scales, strict=True)]
+    assert gate.measure_all(pictures) == pytest.approx(
+        np.array([list(gate.measure(picture).values()) for picture in pictures]), rel=1e-4, abs=1e-4
+    )
+    assert gate.flags_of_all(pictures[:0], []) == []
+
+
 def test_traits_follow_what_they_are_named_for() -> None:
     few, many = (gate.measure(draw_patch(1, cellularity=cellularity)) for cellularity in (0.1, 0.9))
     assert few["darkness"] < many["darkness"]

@@ -48,7 +48,7 @@ def test_a_submission_stores_patches_pixels_jobs_and_an_event(owner: User, model
     patch = items[0].patch
     assert patch
     assert (patch.owner, patch.sha256, patch.visibility, patch.um_per_pixel) == (owner, drawn(1).sha256, "public", 4.0)
-    assert decode_patch(bytes(PatchImage.objects.get(patch=patch).png)).sha256 == drawn(1).sha256
+    assert bytes(PatchImage.objects.get(patch=patch).pixels) == drawn(1).pixels.tobytes()
     prediction = patch.current_prediction
     assert prediction
     assert (prediction.status, prediction.model_version, prediction.threshold, prediction.attempt) == (

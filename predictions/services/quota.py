@@ -1,0 +1,52 @@
+"""How many patches a user, and each token, may send in a day: the hour that runs and the 23 before it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+from django.db.models import Sum
+from django.db.models.functions import Now
+
+from accounts.models import ApiToken, User
+from predictions.exceptions import QuotaExceeded
+from predictions.models import Usage
+
+DAY = timedelta(hours=24)
+COUNT = """
+INSERT INTO predictions_usage AS used (owner_id, token, hour, number)
+VALUES (%s, %s, date_trunc('hour', statement_timestamp()), %s)
+ON CONFLICT (owner_id, hour, token) DO UPDATE SET number = used.number + EXCLUDED.number
+"""
+
+
+def used_today(owner: User, token: ApiToken | None = None) -> int:
+    """How many patches `owner` has sent, or of these only what was sent with `token`."""
+    used = Usage.objects.filter(owner=owner, hour__gt=Now() - DAY)
+    if token:
+        used = used.filter(token=token.uuid)
+    return used.aggregate(total=Sum("number"))["total"] or 0
+
+
+def left_today(owner: User, token: ApiToken | None = None) -> int:
+    """How many patches `owner` may still send, with this token."""
+    left = settings.PATCHES_PER_DAY - used_today(owner)
+    if token and token.patches_per_day is not None:
+        left = min(left, token.patches_per_day - used_today(owner, token))
+    return max(left, 0)
+
+
+def spend(owner: User, token: ApiToken | None, number: int) -> None:
+    """Count `number` patches. Call it under the lock on the owner's row.
+
+    Raises:
+        QuotaExceeded: that is more than is left; nothing is counted.
+    """
+    if number > left_today(owner, token):
+        raise QuotaExceeded
+    if number:
+        token_id: UUID | None = token.uuid if token else None
+        with connection.cursor() as cursor:
+            cursor.execute(COUNT, [owner.pk, token_id, number])

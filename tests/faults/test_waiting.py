@@ -1,0 +1,92 @@
+"""`Prefer: wait` on real servers: woken by the worker, bounded, and patient with a listener that is cut off."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from accounts.models import User
+from predictions.models import ModelVersion
+from tests import pictures
+from tests.factories import make_token
+from tests.faults.test_worker_and_broker import multipart
+from tests.processes import Processes, wait_for
+
+pytestmark = pytest.mark.usefixtures("model_version")
+
+
+class Waiter:
+    """A program that waits up to `seconds` for its answers."""
+
+    def __init__(self, address: str, token: str, seconds: int = 20) -> None:
+        self.address, self.token, self.seconds = address, token, seconds
+
+    def send(self, seed: int) -> tuple[int, Any, float]:
+        """Status, body and seconds of one upload."""
+        request = urllib.request.Request(
+            f"{self.address}/api/v1/predictions/",
+            data=multipart(pictures.png(seed=seed)),
+            headers={
+                "Content-Type": "multipart/form-data; boundary=b",
+                "Authorization": f"Bearer {self.token}",
+                "Prefer": f"wait={self.seconds}",
+            },
+        )
+        started = time.monotonic()
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return response.status, json.load(response), time.monotonic() - started
+
+
+def test_a_request_that_waits_is_answered_as_soon_as_the_worker_is_done(processes: Processes, owner: User) -> None:
+    processes.start_worker()
+    waiter = Waiter(processes.start_web(), make_token(owner))
+    for seed in range(1, 4):
+        status, body, seconds = waiter.send(seed)
+        (prediction,) = body["predictions"]
+        assert (status, prediction["status"], prediction["label"] in ("positive", "negative")) == (
+            200,
+            "succeeded",
+            True,
+        )
+        assert seconds < 15
+
+
+def test_who_waits_in_vain_gets_202_when_the_time_is_up(processes: Processes, owner: User) -> None:
+    waiter = Waiter(processes.start_web(), make_token(owner), seconds=1)
+    status, body, seconds = waiter.send(1)
+    assert (status, body["predictions"][0]["status"]) == (202, "queued")
+    assert seconds >= 1
+
+
+def test_past_the_bound_nobody_waits_and_others_are_served(processes: Processes, owner: User) -> None:
+    waiter = Waiter(processes.start_web(WAITING_REQUESTS="2", WEB_THREADS="4"), make_token(owner), seconds=6)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(waiter.send, range(6)))
+    assert {status for status, _, _ in answers} == {202}
+    assert sorted(seconds >= 6 for _, _, seconds in answers) == [False] * 4 + [True] * 2
+
+
+def test_a_listener_that_is_cut_off_comes_back(processes: Processes, owner: User, model_version: ModelVersion) -> None:
+    processes.start_worker()
+    waiter = Waiter(processes.start_web(), make_token(owner))
+    assert waiter.send(1)[0] == 200
+    listening = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {listening}")
+        assert cursor.fetchone() == (1,)
+
+        def is_back() -> bool:
+            cursor.execute(f"SELECT count(*) {listening}")
+            return bool(cursor.fetchone() == (1,))
+
+        status, _, _ = waiter.send(2)
+        assert status == 200
+        wait_for(is_back, what=processes.log("web"))
+    assert waiter.send(3)[0] == 200
+    assert "Listening for answers failed" in processes.log("web")
