@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from predictions.models import Prediction
+from predictions.models import Batch, BatchItem, Prediction
 from tests.client.conftest import Idc, table, write_patches
 from tests.client.proxy import LosingProxy
 
@@ -34,9 +34,9 @@ PASSING = [
 
 
 def test_a_chunk_whose_answer_is_lost_is_sent_again_as_the_same_request(idc: Idc, home: Path, tmp_path: Path) -> None:
-    """The server has stored the chunk each time; that it was sent before is seen by the key."""
+    """The server has stored the chunk each time, and knows by its key that it was sent before."""
     folder, out = write_patches(tmp_path / "p", 12), tmp_path / "out.csv"
-    for instead, pause in PASSING:
+    for number, (instead, pause) in enumerate(PASSING, start=1):
         with LosingProxy(idc.server, lost_path=CHUNKS, lose=2, instead=instead) as proxy:
             done = Idc(home, proxy.address, idc.token).run("predict", folder, "--csv", out, "--concurrency", "1")
         assert done.returncode == 0, (instead, done.stderr)
@@ -48,7 +48,11 @@ def test_a_chunk_whose_answer_is_lost_is_sent_again_as_the_same_request(idc: Idc
         assert [len(found) for found in keys] == [1, 1, 1]
         assert len({found[0] for found in keys}) == 3
         assert [line["path"] for line in table(out)] == [f"{seed:03d}.png" for seed in range(12)]
-        assert Prediction.objects.count() == 12
+        assert (Prediction.objects.count(), BatchItem.objects.count(), Batch.objects.count()) == (
+            12,
+            12 * number,
+            number,
+        )
 
 
 def test_a_chunk_of_which_a_dead_client_never_heard_is_sent_again_as_the_same_request(
@@ -61,7 +65,7 @@ def test_a_chunk_of_which_a_dead_client_never_heard_is_sent_again_as_the_same_re
         assert through.run(*command).returncode == 0
     (_, lost), (_, again), (_, other) = proxy.posts()
     assert lost == again != other
-    assert len(table(tmp_path / "out.csv")) == 7
+    assert len(table(tmp_path / "out.csv")) == BatchItem.objects.count() == 7
 
 
 def test_looks_at_the_progress_may_fail_too(idc: Idc, home: Path, tmp_path: Path) -> None:

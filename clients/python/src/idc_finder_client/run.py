@@ -127,14 +127,12 @@ class Run:
         if not files:
             self.journal.note(chunk.number, batch=None, refused=refused)
             return
-        batch, rejected, taken = self.transport.post_images(files, fields=self._fields(), key=self._key(chunk, files))
+        batch, rejected = self.transport.post_images(files, fields=self._fields(), key=self._key(chunk, files))
         try:
             batch = str(UUID(batch)) if batch else None
             refused += [Refusal(places.pop(one["name"]), str(one["code"]), str(one["message"])) for one in rejected]
         except (KeyError, TypeError, ValueError) as error:
             raise ServerFailed(f"{self.transport.server} answers about files that were not sent.") from error
-        if taken != len(places):
-            raise ServerFailed(f"{self.transport.server} answers about {taken} of {len(places)} files.")
         self.journal.note(chunk.number, batch=batch, refused=refused)
 
     def _content(self, image: Image, position: int, refused: list[Refusal]) -> bytes | None:

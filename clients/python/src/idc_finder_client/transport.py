@@ -53,10 +53,10 @@ class Transport:
 
     def post_images(
         self, files: Sequence[tuple[str, bytes]], *, fields: dict[str, str], key: str
-    ) -> tuple[str | None, list[dict[str, Any]], int]:
+    ) -> tuple[str | None, list[dict[str, Any]]]:
         """Send images as one request that may be repeated under the same key.
 
-        Returns the batch (None if no file was taken), the rejected files, the number of those taken. Raises IdcError.
+        Returns the batch (None if no file was taken) and the rejected files. Raises IdcError.
         """
         response = self._answer(
             "POST",
@@ -73,7 +73,7 @@ class Transport:
         if not taken and not body.get("rejected"):
             raise self._failure(response)
         try:
-            return (str(body["batch"]) if taken else None, list(body["rejected"]), len(body.get("predictions", [])))
+            return (str(body["batch"]) if taken else None, list(body["rejected"]))
         except (KeyError, TypeError) as error:
             raise ServerFailed(f"{self.server} answers in a form that this program does not know.") from error
 
