@@ -1,4 +1,4 @@
-"""The command line: python -m ml train | evaluate | predict | export. Needs no database and no Django."""
+"""The command line: python -m ml COMMAND, see --help. Needs no database and no Django."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ml.card import MODELS, ModelError, default_version, read_card
+from ml.arguments import at_least, in_words, new_file
+from ml.card import CARD_FILE, MODELS, ModelError, default_version, read_card
 from ml.dataset import DatasetError, Patches, read_patches
 from ml.engine import ENGINES, load_engine
 from ml.images import ImageError, decode_patch
@@ -19,9 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run: int = options.run(options)
         return run
-    except (DatasetError, ModelError, ImageError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (DatasetError, ModelError, ImageError, OSError) as error:
+        print(f"error: {in_words(error)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped. A run of `train` or `crossvalidate` goes on with the same command.", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,8 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_data(command)
     command.add_argument("--recipe", required=True, help="a file of ml/recipes/, without .toml")
     command.add_argument("--run", dest="folder", type=Path, required=True, help="folder of the runs")
-    command.add_argument("--folds", type=int, default=3)
-    command.add_argument("--epochs", type=int, default=8)
+    command.add_argument("--folds", type=at_least(2), default=3)
+    command.add_argument("--epochs", type=at_least(1), default=8)
     command.add_argument(
         "--split", choices=("patient", "patch"), default="patient", help="patch: to show what that leaks"
     )
@@ -52,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("evaluate", help="figures with 95 %% intervals over patients")
     _add_data(command)
     _add_model(command)
-    command.add_argument("--json", type=Path, help="also write the figures to this file")
+    command.add_argument("--json", type=new_file, metavar="FILE", help="also write the figures to this file")
     command.set_defaults(run=_evaluate)
 
     command = commands.add_parser("errors", help="contact sheets of the worst errors, as an HTML page")
@@ -154,7 +158,7 @@ def _predict(options: argparse.Namespace) -> int:
     for file in options.files:
         try:
             patches.append(decode_patch(file.read_bytes()).pixels)
-        except (ImageError, OSError) as error:
+        except ImageError as error:
             raise DatasetError(f"{file}: {error}") from error
     answers = [
         {
@@ -191,7 +195,13 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _model_folder(options: argparse.Namespace) -> Path:
-    return MODELS / (options.model or default_version())
+    if options.model is None:
+        return MODELS / default_version()
+    known = sorted(card.parent.name for card in MODELS.glob(f"*/{CARD_FILE}"))
+    if options.model not in known:
+        raise ModelError(f"No model {options.model!r} in {MODELS}. Known: {', '.join(known)}.")
+    folder: Path = MODELS / options.model
+    return folder
 
 
 def _report(patches: Patches, probabilities: Any, threshold: float) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from jsonschema.exceptions import best_match
 
 MODELS = Path(__file__).parent / "models"
 SCHEMA = Path(__file__).parent / "card.schema.json"
+VERSION = re.compile(r"[a-z0-9][a-z0-9.-]{0,79}")  # as card.schema.json has it
 KERAS_FILE, LITERT_FILE, CARD_FILE = "model.keras", "model.tflite", "card.json"
 
 
@@ -97,7 +99,7 @@ def read_card(folder: Path) -> ModelCard:
         values = json.loads(path.read_text())
     except FileNotFoundError as error:
         raise ModelError(f"{path} is missing. Export a model there with `python -m ml export`.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not valid JSON. Export the model again.") from error
     try:
         return card_from_dict(values)
@@ -125,9 +127,12 @@ def default_version(models: Path = MODELS) -> str:
     """The version that `models/DEFAULT` names.
 
     Raises:
-        ModelError: there is no such file.
+        ModelError: there is no such file, or no version in it.
     """
     try:
-        return (models / "DEFAULT").read_text().strip()
+        version = (models / "DEFAULT").read_text().strip()
     except OSError as error:
         raise ModelError(f"{models / 'DEFAULT'} is missing. It names the model version to use.") from error
+    if not VERSION.fullmatch(version):
+        raise ModelError(f"{models / 'DEFAULT'} says {version[:80]!r}, which is no version. Write one line: a version.")
+    return version

@@ -57,6 +57,7 @@ def crossvalidate(
     for held_out in range(number):
         folder = run / f"fold{held_out}"
         if len(read_log(folder)) < epochs:
+            print(f"fold {held_out + 1} of {number}", flush=True)
             train(short, training.where(fold != held_out), training.where(fold == held_out), folder)
             keras.backend.clear_session()
         rows.append({name: read_log(folder)[-1][name] for name in FIGURES})

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
@@ -82,7 +83,7 @@ def read_patches(*paths: Path) -> Patches:
     """Decode every patch under `paths` with the decoder the site uses.
 
     Raises:
-        DatasetError: a path does not exist or holds no patch in the Kaggle layout.
+        DatasetError: a path does not exist, is damaged, or holds no patch in the Kaggle layout.
     """
     pixels, labels, patients, names = [], [], [], []
     excluded = []
@@ -95,8 +96,13 @@ def read_patches(*paths: Path) -> Patches:
         labels.append(label)
         patients.append(patient)
         names.append(name)
+    if not pixels:
+        raise DatasetError(
+            f"Not one of the {len(excluded)} files is a patch (the first, {excluded[0].name}: {excluded[0].code}). "
+            f"Name data with PNG pictures of {PATCH_SIDE} x {PATCH_SIDE} pixels."
+        )
     return Patches(
-        pixels=np.stack(pixels) if pixels else np.empty((0, PATCH_SIDE, PATCH_SIDE, 3), np.uint8),
+        pixels=np.stack(pixels),
         labels=np.array(labels, np.uint8),
         patients=np.array(patients, np.str_),
         names=np.array(names, np.str_),
@@ -118,7 +124,7 @@ def _unique(members: Iterable[Member]) -> Iterator[Member]:
 def _members(path: Path) -> Iterator[Member]:
     """(file name, patient, label, bytes) of every patch, in the order of the names."""
     if path.is_dir():
-        found = {file.relative_to(path).as_posix(): file for file in path.rglob("*.png")}
+        found = {file.relative_to(path).as_posix(): file for file in path.rglob("*.png") if file.is_file()}
         # The folder handed over may itself be one patient's.
         matches = [(MEMBER.search(f"{path.resolve().name}/{name}"), name) for name in sorted(found)]
         for match, name in matches:
@@ -129,8 +135,18 @@ def _members(path: Path) -> Iterator[Member]:
             matches = [(MEMBER.search(name), name) for name in sorted(archive.namelist())]
             for match, name in matches:
                 if match:
-                    yield match["name"], match["patient"], int(match["label"]), archive.read(name)
+                    yield match["name"], match["patient"], int(match["label"]), _unpacked(archive, name, path)
+    elif not path.exists():
+        raise DatasetError(f"{path} does not exist. Name a folder or a zip file in the Kaggle layout.")
     else:
         raise DatasetError(f"{path} is neither a folder nor a zip file. Name one in the Kaggle layout.")
     if not any(match for match, _ in matches):
         raise DatasetError(f"{path} holds no patch. Expected <patient>/<0|1>/<name>.png inside.")
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    try:
+        return archive.read(name)
+    # RuntimeError and its child NotImplementedError: a password, a compression that Python does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise DatasetError(f"{name} in {path} cannot be unpacked ({error}). Get the zip file again.") from error

@@ -30,7 +30,8 @@ STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 84rem; margin: 2rem auto; padding: 0 1rem; }
 img { max-width: 100%; height: auto; image-rendering: pixelated; }
-table { border-collapse: collapse; } th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #8886; }
+table { border-collapse: collapse; }
+th, td { padding: .2rem .8rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #8886; }
 th:first-child, td:first-child { text-align: left; } figure { margin: 1rem 0; } .scroll { overflow-x: auto; }
 """
 
@@ -170,4 +171,6 @@ def _with_ci(row: dict[str, Any], name: str) -> str:
 
 
 def _change(found: dict[str, Any]) -> str:
+    if found["difference"] is None:
+        return "-"
     return f"{found['value']:.4f} ({found['difference']:+.4f} [{found['ci'][0]:+.4f} .. {found['ci'][1]:+.4f}])"

@@ -66,10 +66,13 @@ def expected_calibration_error(labels: Labels, probabilities: Floats) -> float:
 
 
 def patient_rounds(patients: NDArray[np.str_]) -> Iterator[NDArray[np.intp]]:
-    """The rows of each bootstrap round: patients are drawn, since patches of one patient look alike."""
+    """The rows of each bootstrap round: patients are drawn, since patches of one patient look alike.
+
+    Of no patient there is no round.
+    """
     random = np.random.default_rng(BOOTSTRAP_SEED)
     rows_of = [np.flatnonzero(patients == patient) for patient in np.unique(patients)]
-    for _ in range(BOOTSTRAP_ROUNDS):
+    for _ in range(BOOTSTRAP_ROUNDS if rows_of else 0):
         drawn = random.integers(len(rows_of), size=len(rows_of))
         yield np.concatenate([rows_of[patient] for patient in drawn])
 

@@ -18,12 +18,12 @@ from ml import gate
 from ml.assemble import finished_model, fit_projection, raw_model
 from ml.backend import keras
 from ml.calibrate import METHODS, Calibration, left_out
-from ml.card import CARD_FILE, KERAS_FILE, LITERT_FILE, ModelCard, ModelError, read_card
+from ml.card import CARD_FILE, KERAS_FILE, LITERT_FILE, VERSION, ModelCard, ModelError, read_card
 from ml.dataset import Patches
 from ml.engine import Engine, KerasEngine, LiteRTEngine, load_engine
 from ml.evaluate import report
 from ml.evidence import confusion, deciles, measured_traits, paired_difference, per_patient, roc_points, spread, strata
-from ml.runs import counts, read_run
+from ml.runs import MEMBER_KEYS, counts, read_run, trained_network
 from ml.train import THRESHOLD, patch_weights
 
 TOLERANCE = 1e-5
@@ -61,18 +61,22 @@ def export(
     the validation patches; no file is written unless they agree. compared_with: folder of another version.
 
     Raises:
-        ModelError: the version exists, a run is not finished or was split by patch, too few patches or patients
-            were given, the network tells nothing apart, or the engines differ by more than 1e-5.
+        ModelError: the version exists or is none, a run is not finished or was split by patch, too few patches or
+            patients were given, the network tells nothing apart, or the engines differ by more than 1e-5.
     """
+    if not VERSION.fullmatch(destination.name):
+        raise ModelError(f"{destination.name!r} is no version: use small letters, digits, dots and hyphens.")
     if (destination / CARD_FILE).exists():
         raise ModelError(f"{destination.name} exists already, and answers name it. Choose another version.")
     members = [read_run(run) for run in runs]
     if leaky := [str(run) for run, member in zip(runs, members, strict=True) if "leak" in member]:
         raise ModelError(f"{leaky[0]} was split by patch: a model in use must be trained by patient.")
+    if compared_with:
+        read_card(compared_with)  # now, not after all the work
     training, validation = patches.of_split("train"), patches.of_split("validation")
     if min(len(training), len(validation)) < 64 or len(set(validation.patients)) < 2:
         raise ModelError("Export needs at least 64 real patches of training, and of two or more validation patients.")
-    raw = raw_model([keras.models.load_model(run / KERAS_FILE, compile=False) for run in runs], symmetries=symmetries)
+    raw = raw_model([trained_network(run) for run in runs], symmetries=symmetries)
     logits, _ = _answers(raw, validation)
     calibration = METHODS[METHOD](logits, validation.labels)
     weights = patch_weights(training, patient_exponent=0.0, balance_classes=False)
@@ -121,9 +125,6 @@ def export(
     # The card last: a folder without one is no model.
     card.write(destination)
     return difference
-
-
-MEMBER_KEYS = ("recipe", "provenance", "finished_at", "started_from", "weights", "figures")
 
 
 def to_litert(model: keras.Model) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.backend import keras
-from ml.card import ModelError
+from ml.card import KERAS_FILE, ModelError
 from ml.charts import curves_png
 from ml.dataset import Patches
 from ml.evaluate import report
@@ -19,6 +19,9 @@ from ml.recipe import Recipe
 from ml.train import THRESHOLD, read_log, train
 
 RUN_CARD, PROVENANCE, CURVES = "run.json", "provenance.json", "curves.png"
+# What the card of a model repeats of each run it was made of.
+MEMBER_KEYS = ("recipe", "provenance", "finished_at", "started_from", "weights", "figures")
+REPAIR = "Give the same `python -m ml train` again: it ends soon."
 
 
 def run_recipe(recipe: Recipe, patches: Patches, folder: Path, *, weights: str | None = None) -> dict[str, Any]:
@@ -64,13 +67,31 @@ def read_run(folder: Path) -> dict[str, Any]:
     """What run.json says of a finished run.
 
     Raises:
-        ModelError: the run is not finished.
+        ModelError: the run is not finished, or its card is damaged.
     """
     try:
-        card: dict[str, Any] = json.loads((folder / RUN_CARD).read_text())
+        card = json.loads((folder / RUN_CARD).read_text())
     except OSError as error:
         raise ModelError(f"{folder} is not a finished run. Let `python -m ml train` end first.") from error
+    except ValueError as error:
+        raise ModelError(f"{folder / RUN_CARD} is not valid JSON. {REPAIR}") from error
+    if not isinstance(card, dict) or (missing := sorted(set(MEMBER_KEYS) - set(card))):
+        named = f" lacks {', '.join(missing)}" if isinstance(card, dict) else " is no run's card"
+        raise ModelError(f"{folder / RUN_CARD}{named}. {REPAIR}")
     return card
+
+
+def trained_network(folder: Path) -> keras.Model:
+    """The network of a finished run.
+
+    Raises:
+        ModelError: its file is missing or damaged.
+    """
+    path = folder / KERAS_FILE
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} is missing or no network. {REPAIR}") from error
 
 
 def scores_of(network: keras.Model, patches: Patches) -> dict[str, Any]:

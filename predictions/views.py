@@ -102,6 +102,7 @@ def new(request: HttpRequest) -> HttpResponse:
         "limits": {
             "images": settings.IMAGES_PER_REQUEST,
             "request_megabytes": settings.REQUEST_MEGABYTES,
+            "zip_megabytes": settings.ZIP_MEGABYTES,
             "image_megabytes": images.MAX_BYTES // 1024**2,
             "patches_per_day": settings.PATCHES_PER_DAY,
             "min_side": images.MIN_SIDE,

@@ -18,7 +18,7 @@ class ExplanationQuerySet(JobQuerySet["Explanation"]):
 class Explanation(Job):
     """Where the model looked for one answer: a map to lay over the patch, made when someone asks for it.
 
-    png: RGBA, as ml.explain.render_png draws it.
+    png: with transparency, as ml.explain.render_png draws it.
     """
 
     IS_OF_MODEL = (

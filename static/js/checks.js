@@ -5,6 +5,7 @@ const SIGNATURES = [
   ["image/jpeg", [0xff, 0xd8, 0xff]],
   ["image/tiff", [0x49, 0x49, 0x2a, 0x00]],
   ["image/tiff", [0x4d, 0x4d, 0x00, 0x2a]],
+  ["application/zip", [0x50, 0x4b, 0x03, 0x04]],
 ];
 
 async function kindOf(file) {
@@ -13,11 +14,15 @@ async function kindOf(file) {
   return match ? match[0] : "";
 }
 
-// -> { problem: name of a sentence or "", note: the same, width, height }
+// -> { problem: name of a sentence or "", note: the same, width, height, isArchive }
 export async function inspect(file, limits) {
   if (file.size === 0) return { problem: "empty" };
-  if (file.size > limits.imageMegabytes * 1024 * 1024) return { problem: "size" };
   const kind = await kindOf(file);
+  if (kind === "application/zip") {
+    const isTooLarge = file.size > limits.zipMegabytes * 1024 * 1024;
+    return isTooLarge ? { problem: "zipSize" } : { note: "archive", isArchive: true };
+  }
+  if (file.size > limits.imageMegabytes * 1024 * 1024) return { problem: "size" };
   if (!kind) return { problem: "kind" };
   if (kind === "image/tiff") return {}; // no browser shows TIFF: the server looks at it
   let bitmap;

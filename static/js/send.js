@@ -20,6 +20,10 @@ export function chunks(items, limits) {
   let current = [];
   let bytes = 0;
   for (const item of items) {
+    if (item.isArchive) { // goes alone, as a field of its own
+      result.push([item]);
+      continue;
+    }
     if (current.length && (current.length >= most.images || bytes + item.file.size > most.bytes)) {
       result.push(current);
       [current, bytes] = [[], 0];

@@ -22,6 +22,7 @@ const limits = {
   requestImages: Number(form.dataset.requestImages),
   requestBytes: Number(form.dataset.requestBytes),
   imageMegabytes: Number(form.dataset.imageMegabytes),
+  zipMegabytes: Number(form.dataset.zipMegabytes),
   minSide: Number(form.dataset.minSide),
   maxSide: Number(form.dataset.maxSide),
   maxAspect: Number(form.dataset.maxAspect),
@@ -29,11 +30,12 @@ const limits = {
 };
 const SHOWN = 200; // rows with a thumbnail; more files are sent all the same
 
-let items = []; // { file, row, problem, isSent }
+let items = []; // { file, row, problem, isSent, isArchive }
 let batch = null;
+const inspections = []; // what runs; nothing is sent before it is known what it is
 
 function say(name, values = {}) {
-  const all = { megabytes: limits.imageMegabytes, side: name === "large" ? limits.maxSide : limits.minSide,
+  const all = { megabytes: name === "zipSize" ? limits.zipMegabytes : limits.imageMegabytes, side: name === "large" ? limits.maxSide : limits.minSide,
     aspect: limits.maxAspect, ...values };
   return words[name].replace(/%\((\w+)\)s/g, (_, key) => all[key]);
 }
@@ -85,12 +87,13 @@ async function add(files) {
   }
   field.required = items.length === 0;
   announce.textContent = say("chosen", { number: items.length });
-  await Promise.all(added.map(async (item) => {
+  inspections.push(...added.map(async (item) => {
     const found = await inspect(item.file, limits);
     if (item.row && found.width) {
       item.row.querySelector(".chosen-size").textContent += ` · ${found.width} × ${found.height} px`;
     }
     item.problem = found.problem ?? "";
+    item.isArchive = Boolean(found.isArchive);
     if (found.problem) mark(item, say(found.problem));
     else if (found.note) mark(item, say(found.note), true);
   }));
@@ -117,7 +120,7 @@ async function dropped(transfer) {
 
 function bodyOf(chunk) {
   const body = new FormData();
-  for (const item of chunk) body.append("image", item.file, item.file.name);
+  for (const item of chunk) body.append(item.isArchive ? "zip" : "image", item.file, item.file.name);
   body.append("visibility", form.elements.visibility.value);
   if (form.elements.um_per_pixel.value) body.append("um_per_pixel", form.elements.um_per_pixel.value);
   if (batch) body.append("batch", batch);
@@ -126,6 +129,7 @@ function bodyOf(chunk) {
 
 // What the server rejected, matched to the rows by order: rejections come in the order sent.
 function settle(chunk, answer) {
+  if (chunk[0].isArchive) return settleArchive(chunk[0], answer);
   let rejected = [...(answer.rejected ?? [])];
   for (const item of chunk) {
     const mine = rejected.find((one) => one.name === item.file.name);
@@ -134,6 +138,14 @@ function settle(chunk, answer) {
     item.problem = mine ? mine.code : "";
     mark(item, mine ? mine.message : "✓", !mine);
   }
+}
+
+// Of an archive, its row says how many of its files were taken; which were not, the batch's page lists.
+function settleArchive(item, answer) {
+  const [good, bad] = [answer.predictions?.length ?? 0, answer.rejected?.length ?? 0];
+  item.isSent = good > 0;
+  item.problem = good ? "" : "archive";
+  mark(item, bad || good ? say("taken", { good, bad }) : answer.error.message, item.isSent);
 }
 
 async function sendAll(waiting) {
@@ -169,6 +181,7 @@ function explain(error) {
 }
 
 async function analyse() {
+  await Promise.all(inspections);
   const waiting = items.filter((item) => !item.problem && !item.isSent);
   if (!waiting.length) return showProblem(say("nothing"));
   if (!form.elements.visibility.value) return showProblem(say("visibility"));
@@ -180,7 +193,7 @@ async function analyse() {
     const good = items.filter((item) => item.isSent);
     const answers = form.dataset.batches.replace("00000000-0000-0000-0000-000000000000", batch);
     if (good.length && good.length === items.length) {
-      location.assign(good.length === 1 ? new URL(last.url).pathname : answers);
+      location.assign(good.length === 1 && !good[0].isArchive ? new URL(last.url).pathname : answers);
       return undefined;
     }
     if (good.length) {

@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 from tests import pictures
+from tests.api.test_creating import packed
 from tests.e2e.conftest import Visitor
 from tests.processes import Processes, wait_for
 
@@ -101,6 +102,21 @@ def test_many_files_each_succeed_or_fail_alone(visitors: list[Visitor]) -> None:
     expect(page.locator(".outcomes")).to_contain_text("damaged.png")
 
 
+def test_an_archive_goes_alone_and_says_how_many_of_its_files_were_taken(visitors: list[Visitor]) -> None:
+    page = visitors[0].page
+    sign_up(page, "owner@example.org")
+    members = {f"study/{seed}.png": pictures.png(seed=seed) for seed in range(3)} | {"study/notes.txt": b"text"}
+    archive = FilePayload(name="study.zip", mimeType="application/zip", buffer=packed(members))
+    choose(page, archive, chosen("one.png", pictures.png(seed=9)), chosen("note.txt", b"text"))
+    row = page.locator(".chosen-item", has_text="study.zip")
+    expect(row).to_contain_text("An archive: each picture in it is analysed.")
+    analyse(page)
+    expect(row).to_contain_text("3 pictures taken, 1 refused.")
+    page.get_by_role("link", name="See the answers").click()
+    expect(page.locator("#batch-counts")).to_contain_text("5 of 5 done, 4 answered. 1 file was not accepted.")
+    expect(page.locator(".outcomes")).to_contain_text("study/notes.txt")
+
+
 def test_drop_paste_and_example(visitors: list[Visitor]) -> None:
     page = visitors[0].page
     sign_up(page, "owner@example.org")
@@ -134,6 +150,7 @@ def test_drop_paste_and_example(visitors: list[Visitor]) -> None:
 def test_what_is_missing_is_said_before_anything_is_sent(visitors: list[Visitor]) -> None:
     page = visitors[0].page
     sign_up(page, "owner@example.org")
+    page.locator("html.has-script").wait_for()
     page.get_by_role("button", name="Analyse", exact=True).click()
     expect(page.locator("#send-problem")).to_have_text("Choose at least one file that can be analysed.")
     choose(page, chosen("one.png", pictures.png()))

@@ -64,5 +64,5 @@ def test_a_patient_in_no_list_is_for_training() -> None:
 def test_a_path_without_patches_says_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"holds no patch\. Expected <patient>/<0\|1>/<name>\.png"):
         read_patches(tmp_path)
-    with pytest.raises(DatasetError, match="neither a folder nor a zip file"):
+    with pytest.raises(DatasetError, match="missing does not exist"):
         read_patches(tmp_path / "missing")

@@ -78,7 +78,7 @@ def test_a_mirrored_question_has_the_mirrored_map() -> None:
 def test_an_answer_that_nothing_moves_has_a_flat_map_even_if_it_is_certain(weight: float) -> None:
     values = occlusion_map(Spotter(weight=weight), patch_with_a_dark_place())
     np.testing.assert_array_equal(values, 0)
-    assert not np.asarray(Image.open(io.BytesIO(render_png(values, model_sha256=SHA256)))).any()
+    assert not np.asarray(rendered(values)).any()
 
 
 def test_the_patch_itself_is_not_changed() -> None:
@@ -98,16 +98,14 @@ def test_the_default_model_is_asked_once_for_at_most_two_stacks(model_folder: Pa
 
 def rendered(values: NDArray[np.float32]) -> Image.Image:
     image = Image.open(io.BytesIO(render_png(values, model_sha256=SHA256)))
-    assert (image.format, image.mode, image.size) == ("PNG", "RGBA", (PICTURE_SIDE, PICTURE_SIDE))
-    return image
+    assert (image.format, image.size, image.info[MODEL_KEY]) == ("PNG", (PICTURE_SIDE, PICTURE_SIDE), SHA256)
+    return image.convert("RGBA")
 
 
 def test_the_picture_is_orange_where_the_place_speaks_for_striped_blue_where_against_and_else_clear() -> None:
     values = np.zeros((50, 50), np.float32)
     values[5:15, 5:15], values[30:45, 30:45] = 2, -2
-    image = rendered(values)
-    assert image.info == {MODEL_KEY: SHA256}
-    shown = np.asarray(image)
+    shown = np.asarray(rendered(values))
     inside = shown[60:100, 60:100], shown[260:340, 260:340]
     assert {tuple(colour) for colour in inside[0][..., :3].reshape(-1, 3).tolist()} == {SPEAKS_FOR}
     assert {tuple(colour) for colour in inside[1][..., :3].reshape(-1, 3).tolist()} == {SPEAKS_AGAINST}

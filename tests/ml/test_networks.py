@@ -5,6 +5,7 @@ import pytest
 
 from ml import networks
 from ml.backend import keras
+from ml.card import ModelError
 from ml.synthetic import draw_patch
 
 
@@ -36,3 +37,14 @@ def test_batch_statistics_follow_quickly_enough_for_short_runs() -> None:
 def test_an_unknown_network_is_named() -> None:
     with pytest.raises(ValueError, match="Unknown network 'resnet'"):
         networks.build("resnet")
+
+
+def test_published_weights_that_cannot_be_had_are_said_and_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*args: object, **kwargs: object) -> None:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", unreachable)
+    with pytest.raises(ModelError, match=r"cannot be downloaded here \(Name or.*Connect to the network, or leave out"):
+        networks.build("mobilenetv2", weights="imagenet")
+    with pytest.raises(ModelError, match=r"no published weights for resnet18\. Leave out --weights"):
+        networks.build("resnet18", weights="imagenet")

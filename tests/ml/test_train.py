@@ -21,7 +21,7 @@ from ml.networks import build
 from ml.provenance import provenance
 from ml.recipe import Recipe, read_recipe
 from ml.synthetic import draw_patch
-from ml.train import patch_weights, read_log, train
+from ml.train import AveragedWeights, patch_weights, read_log, train
 
 
 def drawn_patches(number: int = 96) -> Patches:
@@ -59,7 +59,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
             raise Interrupted
 
     with monkeypatch.context() as patched:
-        patched.setattr(keras.callbacks.BackupAndRestore, "on_epoch_begin", interrupt)
+        patched.setattr(AveragedWeights, "on_epoch_begin", interrupt)
         with pytest.raises(Interrupted):
             train(recipe, *drawn_splits(), tmp_path)
     assert [entry["epoch"] for entry in read_log(tmp_path)] == [1]
@@ -72,6 +72,39 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     }  # fmt: skip
     assert model.count_params() == 2_263_105
     assert "about 0 min left" in capsys.readouterr().out
+
+
+def test_a_run_that_is_killed_while_it_saves_goes_on_from_the_epoch_before(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+
+    def half_saved(weights: keras.Model, path: Path) -> None:
+        saved.append(1)
+        if len(saved) > 2:  # of the second epoch: what a kill leaves of a file
+            path.write_bytes(b"half")
+            raise Interrupted
+        original(weights, path)
+
+    original = keras.Model.save_weights
+    with monkeypatch.context() as patched:
+        patched.setattr(keras.Model, "save_weights", half_saved)
+        with pytest.raises(Interrupted):
+            train(recipe, *drawn_splits(), tmp_path)
+    assert [entry["epoch"] for entry in read_log(tmp_path)] == [1]
+
+    train(recipe, *drawn_splits(), tmp_path)
+    assert [entry["epoch"] for entry in read_log(tmp_path)] == [1, 2]
+    assert [folder.name for folder in (tmp_path / "checkpoints").iterdir()] == ["epoch0002"]
+
+
+def test_a_run_does_not_go_on_by_another_recipe(recipe: Recipe, tmp_path: Path) -> None:
+    one_epoch = dataclasses.replace(recipe, epochs=1)
+    train(one_epoch, *drawn_splits(), tmp_path)
+    for changed, number in ((dataclasses.replace(one_epoch, learning_rate=0.1), 96), (one_epoch, 40)):
+        patches = drawn_patches(number)
+        with pytest.raises(ModelError, match=r"is a run of another recipe, or of other patches\. Begin in another"):
+            train(changed, patches.of_split("train"), patches.of_split("validation"), tmp_path)
 
 
 def write_layout(patches: Patches, folder: Path) -> Path:
@@ -110,7 +143,7 @@ def test_train_export_evaluate_and_predict_from_the_command_line(
 
     assert command.main(["train", "--recipe", "small", "--data", str(data), "--run", str(run)]) == 0
     assert sorted(file.name for file in run.iterdir()) == [
-        "average.weights.h5", "backup", "curves.png", "log.jsonl", "model.keras", "provenance.json", "run.json"
+        "checkpoints", "curves.png", "log.jsonl", "model.keras", "provenance.json", "recipe.json", "run.json"
     ]  # fmt: skip
 
     arguments = ["export", "small-1", "--run", str(run), "--data", str(data)]

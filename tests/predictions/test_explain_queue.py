@@ -61,7 +61,7 @@ def test_a_drain_answers_first_and_then_draws_one_map_at_a_time(
         assert (row.status, row.attempt, row.lease_until) == ("succeeded", 1, None)
         assert row.finished_at
         picture = Image.open(io.BytesIO(row.png or b""))
-        assert (picture.mode, picture.size) == ("RGBA", (400, 400))
+        assert (picture.format, picture.size, picture.has_transparency_data) == ("PNG", (400, 400), True)
         assert picture.info["Model-SHA256"] == model_version.sha256
 
 
