@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import psycopg2
 import pytest
+from psycopg2.extensions import cursor as cursor_type
 
 from tests import pictures
 from tests.processes import BASE_DIR, database_url
@@ -39,6 +41,12 @@ def with_server(statement: str) -> None:
     server.close()
 
 
+def only(cursor: cursor_type) -> Any:
+    """The one value of the one row."""
+    ((value,),) = cursor.fetchall()
+    return value
+
+
 def migrate(database: str, *target: str) -> None:
     command = [sys.executable, "manage.py", "migrate", "-v", "0", *target]
     done = subprocess.run(command, cwd=BASE_DIR, env=os.environ | {"DATABASE_URL": database}, capture_output=True)
@@ -52,17 +60,17 @@ def test_stored_pngs_become_pixels_and_what_was_sent_today_counts_on(old_databas
     connection = psycopg2.connect(old_database)
     with connection, connection.cursor() as cursor:
         cursor.execute(OWNER)
-        (owner,) = cursor.fetchone()
+        owner = only(cursor)
         cursor.execute("INSERT INTO predictions_batch (uuid, owner_id, source) VALUES (%s, %s, 'web') RETURNING id",
                        [str(uuid4()), owner])  # fmt: skip
-        (batch,) = cursor.fetchone()
+        batch = only(cursor)
         for place, png in enumerate(pngs):
             cursor.execute(
                 "INSERT INTO predictions_patch (uuid, owner_id, sha256, source_width, source_height, original_name,"
                 " visibility, quality, source) VALUES (%s, %s, %s, 50, 50, '', 'private', '{}', 'web') RETURNING id",
                 [str(uuid4()), owner, str(place)],
             )
-            (patch,) = cursor.fetchone()
+            patch = only(cursor)
             cursor.execute("INSERT INTO predictions_patchimage (patch_id, png) VALUES (%s, %s)", [patch, png])
             cursor.execute(
                 "INSERT INTO predictions_batchitem (batch_id, position, name, patch_id, error_code, error_message)"

@@ -1,0 +1,128 @@
+"""Pages of long lists: a user's 100,000 predictions over the API, first page and last, with and without filters."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.api import Caller
+from benchmarks.running_site import running_site
+
+if TYPE_CHECKING:
+    from tests.processes import Processes
+
+ROWS = 100_000
+OTHERS = 100_000  # rows of somebody else, in between
+PAGES = 40
+LIMIT = 100
+
+FILL = """
+WITH patches AS (
+    INSERT INTO predictions_patch (uuid, owner_id, sha256, source_width, source_height, original_name, visibility,
+        quality, source, created_at)
+    SELECT gen_random_uuid(), (ARRAY[%(owner)s, %(other)s])[1 + number %% 2], md5(number::text) || md5(number::text),
+        50, 50, number || '.png', CASE WHEN number %% 10 < 2 THEN 'public' ELSE 'private' END, '{"notes": []}', 'api',
+        now() - number * interval '1 second'
+    FROM generate_series(1, %(rows)s) AS number
+    RETURNING id
+)
+INSERT INTO predictions_prediction (uuid, patch_id, model_version_id, purpose, priority, status, attempt, attempt_limit,
+    probability, threshold, flags, queued_at, next_attempt_at, started_at, finished_at, error_code, error_message)
+SELECT gen_random_uuid(), id, %(model)s, 'upload', 10, 'succeeded', 1, 3, random(), 0.5, '{}', now(), now(), now(),
+    now(), '', ''
+FROM patches
+"""
+POINT = """
+UPDATE predictions_patch SET current_prediction_id = predictions_prediction.id
+FROM predictions_prediction WHERE predictions_prediction.patch_id = predictions_patch.id
+"""
+QUERIES = {
+    "newest": "",
+    "positive, private": "&label=positive&visibility=private",
+    "above 99 %": "&min_probability=0.99",
+    "matching none": "&status=failed",
+}
+
+
+def rows() -> list[tuple[str, str]]:
+    """(what, figure) for the table."""
+    with running_site() as processes:
+        return _measure(processes)
+
+
+def _measure(processes: Processes) -> list[tuple[str, str]]:
+    import django
+
+    django.setup()
+    from accounts.models import Scope, User
+    from accounts.tokens import create_token
+
+    owner, other = (User.objects.create_user(f"{name}@example.org") for name in ("owner", "other"))
+    _fill(owner.pk, other.pk)
+    _, token = create_token(user=owner, name="bench", scopes=list(Scope))
+    caller = Caller(processes.start_web(), token)
+    found = []
+    for name, query in QUERIES.items():
+        times = _walk(caller, f"/api/v1/predictions/?limit={LIMIT}{query}")
+        found.append((f"list of {ROWS:,}, {name}: p50, p95, slowest of {len(times)} pages of {LIMIT}", _cells(times)))
+    last = caller.get(f"/api/v1/predictions/?limit={LIMIT}&cursor={_last_cursor(owner.pk)}")
+    assert len(last["results"]) > 0
+    times = [_timed(caller, f"/api/v1/predictions/?limit={LIMIT}&cursor={_last_cursor(owner.pk)}") for _ in range(10)]
+    return [*found, (f"list of {ROWS:,}, the last page: p50, p95, slowest", _cells(times))]
+
+
+def _fill(owner: int, other: int) -> None:
+    from django.db import connection
+
+    from predictions.models import ModelVersion
+
+    model = ModelVersion.objects.get(is_active=True).pk
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute(FILL, {"owner": owner, "other": other, "rows": ROWS + OTHERS, "model": model})
+        cursor.execute(POINT)
+        cursor.execute("VACUUM ANALYZE")
+
+
+def _last_cursor(owner: int) -> str:
+    from base64 import b64encode
+
+    from predictions.models import Patch
+
+    oldest = Patch.objects.filter(owner=owner).order_by("pk").values_list("pk", flat=True)[LIMIT]
+    return b64encode(f"p={oldest}".encode()).decode()
+
+
+def _walk(caller: Caller, path: str) -> list[float]:
+    """Seconds of each of the first pages."""
+    times: list[float] = []
+    address: str | None = path
+    while address and len(times) < PAGES:
+        started = time.perf_counter()
+        page: dict[str, Any] = caller.get(address)
+        times.append(time.perf_counter() - started)
+        address = page["next"]
+    return times
+
+
+def _timed(caller: Caller, path: str) -> float:
+    started = time.perf_counter()
+    caller.get(path)
+    return time.perf_counter() - started
+
+
+def _cells(times: list[float]) -> str:
+    return f"{1000 * median(times):.0f} ms, {1000 * np.quantile(times, 0.95):.0f} ms, {1000 * max(times):.0f} ms"
+
+
+def main() -> None:
+    """Print the table by itself."""
+    for what, figure in rows():
+        print(f"| {what} | {figure} |")
+
+
+if __name__ == "__main__":
+    main()
