@@ -76,6 +76,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_api(request):
+        message = _("There is no such address. Those of the API are in /api/schema/, and end with a slash.")
+        return JsonResponse(error_body("not_found", message), status=404)
     return error_response(
         request,
         status=404,

@@ -8,28 +8,42 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import ApiToken
+from idc_site.api_schema import example, operation
 from ml.images import MAX_BYTES
 from predictions import services
 from predictions.api.access import user_of
+from predictions.api.serializers import MeSerializer
+
+EXAMPLE = {
+    "email": "ada@example.org",
+    "token": {"name": "laptop", "scopes": ["read", "predict"], "expires_at": "2027-02-21T11:30:00Z"},
+    "limits": {
+        "image_bytes": MAX_BYTES,
+        "images_per_request": 100,
+        "request_bytes": 52_428_800,
+        "patches_per_day": 20_000,
+    },
+    "used_today": 120,
+    "left_today": 19_880,
+}
 
 
 class Me(APIView):
+    @operation("get_me", "Limits, usage, quota left", answers={200: MeSerializer}, examples=[example(EXAMPLE, 200)])
     def get(self, request: Request) -> Response:
+        """Who calls, what the token may do and until when, and how much of the day's quota is left."""
         user, token = user_of(request), request.auth
         used = services.used_today(user)
-        return Response(
-            {
-                "email": user.email,
-                "token": {"name": token.name, "scopes": token.scopes, "expires_at": token.expiry}
-                if isinstance(token, ApiToken)
-                else None,
-                "limits": {
-                    "image_bytes": MAX_BYTES,
-                    "images_per_request": settings.IMAGES_PER_REQUEST,
-                    "request_bytes": settings.REQUEST_MEGABYTES * 1024**2,
-                    "patches_per_day": settings.PATCHES_PER_DAY,
-                },
-                "used_today": used,
-                "left_today": max(settings.PATCHES_PER_DAY - used, 0),
-            }
-        )
+        me = {
+            "email": user.email,
+            "token": token if isinstance(token, ApiToken) else None,
+            "limits": {
+                "image_bytes": MAX_BYTES,
+                "images_per_request": settings.IMAGES_PER_REQUEST,
+                "request_bytes": settings.REQUEST_MEGABYTES * 1024**2,
+                "patches_per_day": settings.PATCHES_PER_DAY,
+            },
+            "used_today": used,
+            "left_today": max(settings.PATCHES_PER_DAY - used, 0),
+        }
+        return Response(MeSerializer(me).data)
