@@ -7,7 +7,7 @@ from typing import Any
 
 import django_filters
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema_field
 from rest_framework import serializers
 
 from idc_site.api_schema import ErrorSerializer, View, coded_example, example, header, links_to, operation
@@ -107,9 +107,15 @@ COMING = OpenApiResponse(description="It is being made. No body.")
 PNG = OpenApiExample("picture", value="(PNG)", response_only=True, media_type="image/png", status_codes=["200"])
 
 
+@extend_schema_field({"type": "string", "format": "uuid", "example": "", "description": "A batch of yours to add to."})
+class BatchField(serializers.UUIDField):
+    """Empty as an example: Swagger UI would fill in a made-up one, and send it."""
+
+
 class CreateSerializer(SubmitSerializer):
     """What POST /predictions/ takes: images or one zip, and how to treat them."""
 
+    batch = BatchField(required=False)
     um_per_pixel = serializers.FloatField(  # type: ignore[assignment]  # a form's decimal is a number to clients
         min_value=float(MIN_UM_PER_PIXEL),
         max_value=float(MAX_UM_PER_PIXEL),
