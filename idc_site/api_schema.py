@@ -79,7 +79,7 @@ REFUSALS = {
     ),
     404: Refusal(
         "NotFound",
-        "Unknown, another's, deleted, or a cursor that is none: one and the same.",
+        "Unknown, another's or deleted: one and the same.",
         error_body("not_found", "Not found."),
     ),
     413: Refusal(

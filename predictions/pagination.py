@@ -30,18 +30,21 @@ class NewestFirst(CursorPagination):
     max_page_size = 100
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """The cursor of the query. Raises NotFound unless its position is an id that a row may have."""
-        cursor: Cursor | None = super().decode_cursor(request)
+        """The cursor of the query. Raises ValidationError unless its position is an id that a row may have."""
+        try:
+            cursor: Cursor | None = super().decode_cursor(request)
+        except NotFound:
+            raise ValidationError({self.cursor_query_param: self.invalid_cursor_message}) from None
         if cursor and cursor.position is not None:
             position = str(cursor.position)
             if not (position.isascii() and position.isdecimal() and len(position) <= ID_DIGITS):
-                raise NotFound(self.invalid_cursor_message)
+                raise ValidationError({self.cursor_query_param: self.invalid_cursor_message})
         return cursor
 
     def get_page_size(self, request: Request) -> int | None:
         """Raises ValidationError unless `limit` is a positive number; above the most it is the most."""
         limit = request.query_params.get(self.page_size_query_param)
-        if limit and not LIMIT.fullmatch(limit):
+        if limit is not None and not LIMIT.fullmatch(limit):
             raise ValidationError({self.page_size_query_param: _("Enter a whole number of at least 1.")})
         return super().get_page_size(request)
 
@@ -63,7 +66,7 @@ def page_of(request: HttpRequest, patches: QuerySet[Patch]) -> Page:
     paginator = NewestFirst()
     try:
         found = paginator.paginate_queryset(patches, Request(request))
-    except (NotFound, ValidationError) as error:
+    except ValidationError as error:
         raise Http404 from error
     return Page(
         list(found or []), *(_query(link) for link in (paginator.get_next_link(), paginator.get_previous_link()))

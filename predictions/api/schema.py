@@ -112,16 +112,24 @@ class BatchField(serializers.UUIDField):
     """Empty as an example: Swagger UI would fill in a made-up one, and send it."""
 
 
+@extend_schema_field(
+    {
+        "type": "number",
+        "minimum": float(MIN_UM_PER_PIXEL),
+        "maximum": float(MAX_UM_PER_PIXEL),
+        "example": 4.0,
+        "description": "The scale of the images, if you know it.",
+    }
+)
+class ScaleField(serializers.DecimalField):
+    """A form's decimal is a number to clients."""
+
+
 class CreateSerializer(SubmitSerializer):
     """What POST /predictions/ takes: images or one zip, and how to treat them."""
 
     batch = BatchField(required=False)
-    um_per_pixel = serializers.FloatField(  # type: ignore[assignment]  # a form's decimal is a number to clients
-        min_value=float(MIN_UM_PER_PIXEL),
-        max_value=float(MAX_UM_PER_PIXEL),
-        required=False,
-        help_text="The scale of the images, if you know it.",
-    )
+    um_per_pixel = ScaleField(max_digits=7, decimal_places=4, required=False)
     image = serializers.ListField(
         child=serializers.FileField(), required=False, help_text="PNG, JPEG or TIFF; the field once per file."
     )
