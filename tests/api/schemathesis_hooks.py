@@ -42,7 +42,7 @@ def map_path_parameters(context: schemathesis.HookContext, parameters: dict[str,
 
 
 @schemathesis.hook
-def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """What is kept stays private, also where a link led to it. Each call comes from another address: wrong tokens are
     counted by address, and here they are sent on purpose."""
     parameters, pool = case.path_parameters or {}, pool_of(case.operation)
@@ -51,14 +51,14 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     case.headers["X-Forwarded-For"] = f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}"
 
 
-def pool_of(operation: schemathesis.APIOperation | None) -> str:
+def pool_of(operation: Any) -> str:
     """Which predictions an operation is tried on. (What a re-run gives can be deleted, and its patch with it.)"""
     return POOLS.get(operation.definition.raw["operationId"] if operation else "", "kept")
 
 
 @schemathesis.check
 def others_are_told_nothing(
-    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> None:
     """What the caller does with a private row, another user is answered as for an id that nobody has."""
     own = KEPT if case.method in ("GET", "HEAD") else MINE  # what was shared may be read
