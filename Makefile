@@ -6,8 +6,9 @@ MODEL_DATA := $(IDC_DATA)/idc-train.zip $(IDC_DATA)/idc-val.zip
 # So that `check` needs no service: nothing connects to these.
 CHECK_ENV := SECRET_KEY=only-for-the-checks-0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFG SITE_URL=https://idc.example.org \
 	DATABASE_URL=postgresql://nobody@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
+WRITE_SCHEMA := $(CHECK_ENV) $(BIN)/python -W error manage.py spectacular --validate --fail-on-warn
 
-.PHONY: help run test check fix messages requirements train evaluate errors bench bench-engine
+.PHONY: help run test check schema fix messages requirements train evaluate errors bench bench-engine
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -37,6 +38,10 @@ check: .venv/.dev  ## linters, types, templates, migrations, deployment checks; 
 	$(CHECK_ENV) $(BIN)/mypy .
 	$(CHECK_ENV) $(BIN)/python -W error -W "ignore:Got an error checking" manage.py makemigrations --check --dry-run
 	$(CHECK_ENV) $(BIN)/python -W error manage.py check --deploy --fail-level WARNING
+	$(WRITE_SCHEMA) | diff docs/openapi.yaml - >&2 || { echo "docs/openapi.yaml is not what the API is: run make schema, and commit it." >&2; exit 1; }
+
+schema: .venv/.dev  ## write docs/openapi.yaml from the API's views; fails on a warning
+	@$(WRITE_SCHEMA) > docs/openapi.yaml.new && mv docs/openapi.yaml.new docs/openapi.yaml
 
 fix: .venv/.dev  ## repair what linters can repair
 	$(BIN)/ruff check --fix .

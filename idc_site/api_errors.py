@@ -8,10 +8,13 @@ from django.core.exceptions import TooManyFilesSent
 from django.http import Http404
 from rest_framework.exceptions import APIException, NotFound, ValidationError
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as rest_exception_handler
 
 from idc_site.errors import error_body, too_many_files_message
 from predictions.exceptions import ServiceError
+
+NON_FIELD_ERRORS = api_settings.NON_FIELD_ERRORS_KEY
 
 
 def exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:
@@ -35,8 +38,13 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
 
 
 def _validation_body(exception: ValidationError) -> dict[str, dict[str, str]]:
-    """The first thing that is wrong, with its field."""
-    if isinstance(exception.detail, dict):
-        field, errors = next(iter(exception.detail.items()))
-        return error_body("invalid", str(next(iter(errors))), field=str(field))
-    return error_body("invalid", str(next(iter(exception.detail))))
+    """The first thing that is wrong, with its field if it is one's."""
+    field = ""
+    detail: Any = exception.detail
+    while not isinstance(detail, str):
+        if isinstance(detail, dict):
+            name, detail = next(iter(detail.items()))
+            field = field or str(name)
+        else:
+            detail = next(iter(detail))
+    return error_body("invalid", str(detail), field=None if field == NON_FIELD_ERRORS else field)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from django.conf import settings
-from django.core.exceptions import TooManyFilesSent
+from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -39,6 +39,15 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
             code="too_many_files",
             title=_("Too many files"),
             message=too_many_files_message(),
+        )
+    if isinstance(exception, RequestDataTooBig):
+        return error_response(
+            request,
+            status=413,
+            code="too_large",
+            title=_("Too large"),
+            message=_("What was sent beside the files is larger than %(kilobytes)d kB.")
+            % {"kilobytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024},
         )
     return error_response(
         request,
@@ -76,6 +85,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_api(request):
+        message = _("There is no such address. Those of the API are in /api/schema/, and end with a slash.")
+        return JsonResponse(error_body("not_found", message), status=404)
     return error_response(
         request,
         status=404,

@@ -1,12 +1,14 @@
-"""Turns away what is too large before any of it is read."""
+"""Turns away what is too large before any of it is read, and what no address can be."""
 
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import BadRequest
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.middleware.common import CommonMiddleware
 from django.urls import reverse
 
-from idc_site.errors import request_too_large
+from idc_site.errors import is_api, request_too_large
 
 
 class RequestSizeMiddleware:
@@ -23,3 +25,16 @@ class RequestSizeMiddleware:
         if length.isdecimal() and int(length) > most * 1024**2:
             return request_too_large(request, megabytes=most)
         return self.get_response(request)
+
+
+class AddressMiddleware(CommonMiddleware):
+    """Django's own, but under /api/ nothing is redirected to the address with a slash: a body would be lost."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        """Raises BadRequest on NUL, which PostgreSQL takes in no text."""
+        if "\0" in request.path_info:
+            raise BadRequest("NUL in the address")
+        return super().process_request(request)
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        return not is_api(request) and super().should_redirect_with_slash(request)

@@ -67,6 +67,8 @@ INSTALLED_APPS = [
     "csp",
     "django_filters",
     "django_htmx",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "knox",
     "rest_framework",
     "accounts",
@@ -79,7 +81,7 @@ MIDDLEWARE = [
     "idc_site.rate_limits.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "idc_site.middleware.AddressMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -170,9 +172,13 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["idc_site.rate_limits.PerMinute"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.MultiPartParser", "idc_site.parsers.BoundedJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "idc_site.negotiation.OneForm",
+    "DEFAULT_METADATA_CLASS": "idc_site.negotiation.MethodsAlone",
+    "DEFAULT_SCHEMA_CLASS": "idc_site.api_schema.Schema",
     "EXCEPTION_HANDLER": "idc_site.api_errors.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "STRICT_JSON": True,
+    "URL_FORMAT_OVERRIDE": None,
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"
 MIGRATION_MODULES = {"knox": None}  # its own token table would stay empty beside ours
@@ -181,6 +187,44 @@ REST_KNOX = {
     "TOKEN_PREFIX": "idc_",
     "TOKEN_TTL": timedelta(days=90),
     "AUTH_HEADER_PREFIX": "Bearer",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "IDC Finder",
+    "DESCRIPTION": (
+        "How likely does a patch of H&E-stained breast tissue show invasive ductal carcinoma (IDC)? "
+        "For research and teaching, never a diagnosis.\n\n"
+        'Every error has one form: `{"error": {"code", "message", "field"?}}`. '
+        "What may change within version 1, and what never, is said in docs/api.md."
+    ),
+    "VERSION": "1.0.0",  # of the API: the second number is raised by additions, the first by a new /api/vN/
+    "LICENSE": {"name": "MIT"},
+    "SERVERS": [{"url": "/", "description": "this site"}],
+    "TAGS": [
+        {"name": "predictions", "description": "Send patches, read answers, share, try again, delete."},
+        {"name": "batches", "description": "Patches that were sent together."},
+        {"name": "gallery", "description": "What was shared; needs no token."},
+        {"name": "models", "description": "The models and their cards; needs no token."},
+        {"name": "me", "description": "The caller, the limits and what is left of them."},
+    ],
+    "SCHEMA_PATH_PREFIX": "/api/v[0-9]+",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
+    "AUTHENTICATION_WHITELIST": ["accounts.authentication.ApiTokenAuthentication"],
+    "ENUM_NAME_OVERRIDES": {
+        "Status": "predictions.models.Status",
+        "Visibility": "predictions.models.Visibility",
+        "Label": "predictions.filters.LABELS",
+        "Scope": "accounts.models.Scope",
+    },
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_SETTINGS": {
+        "deepLinking": True,
+        "defaultModelsExpandDepth": 0,
+        "displayRequestDuration": True,
+        "persistAuthorization": False,  # a token is not left behind in the browser
+        "validatorUrl": None,  # no foreign host is asked
+    },
 }
 
 # --- limits: shown on the upload page, enforced at every door ----------------------------------------

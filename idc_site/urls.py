@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from accounts import views as accounts
-from idc_site import health
+from idc_site import api_docs, health
 from predictions import model_views, views
 
 admin.site.site_header = admin.site.site_title = "IDC Finder"
@@ -25,6 +25,8 @@ urlpatterns = [
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("idc_site.api_urls")),
+    path("api/schema/", api_docs.SchemaDocument.as_view(), name="api-schema"),
+    path("api/docs/", api_docs.SwaggerPage.as_view(), name="api-docs"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
 ]

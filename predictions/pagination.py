@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
-from rest_framework.exceptions import NotFound
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,6 +18,7 @@ from rest_framework.response import Response
 from predictions.models import Patch
 
 ID_DIGITS = 18  # below PostgreSQL's largest bigint
+LIMIT = re.compile("0*[1-9][0-9]{0,30}")
 
 
 class NewestFirst(CursorPagination):
@@ -27,13 +30,23 @@ class NewestFirst(CursorPagination):
     max_page_size = 100
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """The cursor of the query. Raises NotFound unless its position is an id that a row may have."""
-        cursor: Cursor | None = super().decode_cursor(request)
+        """The cursor of the query. Raises ValidationError unless its position is an id that a row may have."""
+        try:
+            cursor: Cursor | None = super().decode_cursor(request)
+        except NotFound:
+            raise ValidationError({self.cursor_query_param: self.invalid_cursor_message}) from None
         if cursor and cursor.position is not None:
             position = str(cursor.position)
             if not (position.isascii() and position.isdecimal() and len(position) <= ID_DIGITS):
-                raise NotFound(self.invalid_cursor_message)
+                raise ValidationError({self.cursor_query_param: self.invalid_cursor_message})
         return cursor
+
+    def get_page_size(self, request: Request) -> int | None:
+        """Raises ValidationError unless `limit` is a positive number; above the most it is the most."""
+        limit = request.query_params.get(self.page_size_query_param)
+        if limit is not None and not LIMIT.fullmatch(limit):
+            raise ValidationError({self.page_size_query_param: _("Enter a whole number of at least 1.")})
+        return super().get_page_size(request)
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"results": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
@@ -49,11 +62,11 @@ class Page:
 
 
 def page_of(request: HttpRequest, patches: QuerySet[Patch]) -> Page:
-    """The page of `patches` that the request's query asks for. Raises Http404 on a cursor that is none."""
+    """The page of `patches` that the request's query asks for. Raises Http404 on a cursor or limit that is none."""
     paginator = NewestFirst()
     try:
         found = paginator.paginate_queryset(patches, Request(request))
-    except NotFound as error:
+    except ValidationError as error:
         raise Http404 from error
     return Page(
         list(found or []), *(_query(link) for link in (paginator.get_next_link(), paginator.get_previous_link()))

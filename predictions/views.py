@@ -154,7 +154,7 @@ def private_png(request: HttpRequest, *, etag: str, read: Callable[[], bytes | m
     response = get_conditional_response(request, etag=quoted)
     if response is None:
         response = HttpResponse(bytes(read()), content_type="image/png")
-        response["ETag"] = quoted
+    response["ETag"] = quoted
     response["Cache-Control"] = "private, no-cache"
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"
     return response

@@ -5,58 +5,95 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
+from drf_spectacular.utils import OpenApiExample
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from accounts.models import Scope
+from idc_site.api_schema import example, operation
 from predictions import services
 from predictions.api.access import own_prediction, user_of
-from predictions.api.serializers import RerunSerializer, prediction_json
+from predictions.api.schema import PREDICTION, QUEUED, location
+from predictions.api.serializers import PredictionSerializer, RerunSerializer, prediction_json
+from predictions.exceptions import NotRetryable
 from predictions.models import Prediction, Visibility
 
 
 class Share(APIView):
-    """The patch is public from now on; shared again it stays so."""
-
     scopes: ClassVar = {"POST": Scope.MANAGE}
-    visibility: ClassVar = Visibility.PUBLIC
 
+    @operation(
+        "share_prediction",
+        "Share a patch",
+        answers={200: PredictionSerializer},
+        examples=[example(PREDICTION | {"visibility": "public"}, 200)],
+    )
     def post(self, request: Request, prediction_id: UUID) -> Response:
-        prediction = own_prediction(request, prediction_id)
-        services.set_visibility(patch=prediction.patch, actor=user_of(request), visibility=self.visibility)
-        return Response(prediction_json(request, prediction))
+        """The patch is public from now on; shared again it stays so."""
+        return _set_visibility(request, prediction_id, Visibility.PUBLIC)
 
 
-class Unshare(Share):
-    """Only its owner sees the patch from now on."""
+class Unshare(APIView):
+    scopes: ClassVar = {"POST": Scope.MANAGE}
 
-    visibility: ClassVar = Visibility.PRIVATE
+    @operation(
+        "unshare_prediction",
+        "Take a shared patch back",
+        answers={200: PredictionSerializer},
+        examples=[example(PREDICTION, 200)],
+    )
+    def post(self, request: Request, prediction_id: UUID) -> Response:
+        """Only its owner sees the patch from now on, in the gallery and under every address."""
+        return _set_visibility(request, prediction_id, Visibility.PRIVATE)
 
 
 class Retry(APIView):
-    """A failed prediction is tried again; 409 if it has not failed."""
-
     scopes: ClassVar = {"POST": Scope.PREDICT}
 
+    @operation(
+        "retry_prediction",
+        "Try a failed prediction again",
+        answers={202: PredictionSerializer},
+        examples=[example(QUEUED, 202)],
+        errors=[NotRetryable],
+        parameters=[location("The prediction itself.", 202)],
+    )
     def post(self, request: Request, prediction_id: UUID) -> Response:
+        """It goes back to the queue; 409 if it has not failed."""
         services.retry(prediction=own_prediction(request, prediction_id), actor=user_of(request))
         return _queued(request, own_prediction(request, prediction_id))
 
 
 class Rerun(APIView):
-    """Ask another model about the same patch; asked again, the answer is the prediction that exists."""
-
     scopes: ClassVar = {"POST": Scope.PREDICT}
 
+    @operation(
+        "rerun_prediction",
+        "Ask another model",
+        request={"application/json": RerunSerializer},
+        answers={202: PredictionSerializer},
+        examples=[
+            OpenApiExample("another_model", value={"model": "resnet18-1"}, request_only=True),
+            example(QUEUED | {"model": "resnet18-1"}, 202),
+        ],
+        parameters=[location("The other model's prediction.", 202)],
+    )
     def post(self, request: Request, prediction_id: UUID) -> Response:
+        """Another model's prediction of the same patch, with an id of its own; asked again, the one that exists."""
         prediction = own_prediction(request, prediction_id)
         fields = RerunSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
         model_version = fields.validated_data["model"]
         asked = services.ask(patch=prediction.patch, model_version=model_version, actor=user_of(request))
         return _queued(request, own_prediction(request, asked.uuid))
+
+
+def _set_visibility(request: Request, prediction_id: UUID, visibility: Visibility) -> Response:
+    prediction = own_prediction(request, prediction_id)
+    services.set_visibility(patch=prediction.patch, actor=user_of(request), visibility=visibility)
+    return Response(prediction_json(request, prediction))
 
 
 def _queued(request: Request, prediction: Prediction) -> Response:

@@ -9,43 +9,72 @@ from uuid import UUID
 
 from django.http import HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
+from idc_site.api_schema import example, header, links_to, operation
 from predictions.api.access import user_of
+from predictions.api.schema import BATCH, ID, SITE
+from predictions.api.serializers import BatchSerializer
 from predictions.models import Batch, BatchItem
 
 ROWS_READ = 1000  # at once
 COLUMNS = ("name", "id", "status", "probability", "label", "threshold", "model", "flags", "error")
+EXAMPLE = {
+    "id": BATCH,
+    "created_at": "2026-11-23T11:30:00Z",
+    "total": 3,
+    "rejected": 1,
+    "deleted": 0,
+    "succeeded": 1,
+    "failed": 0,
+    "waiting": 1,
+    "is_finished": False,
+    "url": f"{SITE}/batches/{BATCH}/",
+    "csv": f"{SITE}/api/v1/batches/{BATCH}/predictions.csv",
+}
+EXAMPLE_CSV = f"{','.join(COLUMNS)}\r\na.png,{ID},succeeded,0.9713,positive,0.5,mobilenetv2-3,,\r\n"
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 class BatchDetail(APIView):
-    """total = rejected + deleted + succeeded + failed + waiting."""
-
+    @operation(
+        "get_batch",
+        "How far a batch is",
+        answers={200: BatchSerializer},
+        examples=[example(EXAMPLE, 200)],
+        links={"200": links_to("get_batch_csv", batch_id="$response.body#/id")},
+    )
     def get(self, request: Request, batch_id: UUID) -> Response:
+        """total = rejected + deleted + succeeded + failed + waiting."""
         batch = _batch(request, batch_id)
         counts = batch.counts()
         finished = counts.pop("finished")
-        return Response(
-            {
-                "id": str(batch.uuid),
-                "created_at": batch.created_at,
-                **counts,
-                "waiting": counts["total"] - finished,
-                "is_finished": finished == counts["total"],
-                "url": reverse("batch", args=[batch.uuid], request=request),
-                "csv": reverse("api:batch-csv", args=[batch.uuid], request=request),
-            }
-        )
+        progress = {
+            "id": batch.uuid,
+            "created_at": batch.created_at,
+            **counts,
+            "waiting": counts["total"] - finished,
+            "is_finished": finished == counts["total"],
+            "url": reverse("batch", args=[batch.uuid], request=request),
+            "csv": reverse("api:batch-csv", args=[batch.uuid], request=request),
+        }
+        return Response(BatchSerializer(progress).data)
 
 
 class BatchCsv(APIView):
-    """One line per file in the order sent, empty where nothing is known (yet). Streamed, however long it is."""
-
+    @operation(
+        "get_batch_csv",
+        "The answers of a batch as a table",
+        answers={(200, "text/csv"): OpenApiTypes.STR},
+        examples=[example(EXAMPLE_CSV, 200, media_type="text/csv")],
+        parameters=[header("Content-Disposition", "A file name.", 200)],
+    )
     def get(self, request: Request, batch_id: UUID) -> HttpResponseBase:
+        """One line per file in the order sent, empty where nothing is known (yet). Streamed, however long it is."""
         batch = _batch(request, batch_id)
         writer = csv.writer(_Echo())
         response = StreamingHttpResponse(map(writer.writerow, _rows(batch)), content_type="text/csv; charset=utf-8")

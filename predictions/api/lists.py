@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
 from django_filters import FilterSet
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
@@ -19,6 +20,9 @@ def page_response(view: APIView, request: Request, filters: FilterSet) -> Respon
     Raises:
         ValidationError: a filter has a value that it cannot have.
     """
+    for name in filters.filters:
+        if request.query_params.get(name) == "":
+            raise ValidationError({name: _("Give it a value, or leave it out.")})
     if not filters.is_valid():
         raise ValidationError(filters.errors)
     paginator = NewestFirst()

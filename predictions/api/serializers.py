@@ -6,11 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from accounts.models import Scope
+from predictions.filters import LABELS
 from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL
-from predictions.models import BatchItem, ModelVersion, Patch, Prediction, Status, Visibility
+from predictions.models import ModelVersion, Patch, Prediction, Status, Visibility
 
 
 class SubmitSerializer(serializers.Serializer[Any]):
@@ -28,61 +31,156 @@ class SubmitSerializer(serializers.Serializer[Any]):
     )
 
 
-class PredictionSerializer(serializers.ModelSerializer[Prediction]):
+class ReasonSerializer(serializers.Serializer[Any]):
+    """Why a prediction failed."""
+
+    code = serializers.CharField(source="error_code")
+    message = serializers.SerializerMethodField()
+
+    def get_message(self, prediction: Prediction) -> str:
+        return _(prediction.error_message)
+
+
+class PredictionSerializer(serializers.Serializer[Any]):
+    """One model's answer about one patch; null where it is not known yet."""
+
     id = serializers.UUIDField(source="uuid")
     patch = serializers.UUIDField(source="patch.uuid")
-    label = serializers.CharField(allow_null=True)  # type: ignore[assignment]  # a field, not the field's label
+    status = serializers.ChoiceField(choices=Status.choices)
+    probability = serializers.FloatField(
+        allow_null=True, min_value=0, max_value=1, help_text="The calibrated chance of IDC."
+    )
+    label = serializers.ChoiceField(  # type: ignore[assignment]  # a field, not the field's label
+        choices=LABELS, allow_null=True, help_text="`positive` when probability >= threshold."
+    )
+    threshold = serializers.FloatField()
     model = serializers.CharField(source="model_version.version")
-    visibility = serializers.CharField(source="patch.visibility")
-    notes = serializers.SerializerMethodField()
+    visibility = serializers.ChoiceField(choices=Visibility.choices, source="patch.visibility")
+    notes = serializers.SerializerMethodField(help_text="What was done to the image.")
+    flags = serializers.ListField(
+        child=serializers.CharField(), help_text="What speaks against relying on the answer. New ones may come."
+    )
     created_at = serializers.DateTimeField(source="queued_at")
+    finished_at = serializers.DateTimeField(allow_null=True)
     error = serializers.SerializerMethodField()
     url = serializers.HyperlinkedIdentityField(
-        view_name="predictions:detail", lookup_field="uuid", lookup_url_kwarg="prediction_id"
+        view_name="predictions:detail",
+        lookup_field="uuid",
+        lookup_url_kwarg="prediction_id",
+        help_text="The page for people.",
     )
-
-    class Meta:
-        model = Prediction
-        fields = (
-            "id",
-            "patch",
-            "status",
-            "probability",
-            "label",
-            "threshold",
-            "model",
-            "visibility",
-            "notes",
-            "flags",
-            "created_at",
-            "finished_at",
-            "error",
-            "url",
-        )
 
     def get_notes(self, prediction: Prediction) -> list[str]:
         notes: list[str] = prediction.patch.quality.get("notes", [])
         return notes
 
+    @extend_schema_field(ReasonSerializer(allow_null=True))
     def get_error(self, prediction: Prediction) -> dict[str, str] | None:
         if prediction.status != Status.FAILED:
             return None
-        return {"code": prediction.error_code, "message": _(prediction.error_message)}
+        return dict(ReasonSerializer(prediction).data)
 
 
-class RejectedSerializer(serializers.ModelSerializer[BatchItem]):
+class PredictionPageSerializer(serializers.Serializer[Any]):
+    """One page of a list. `next` and `previous` are whole addresses, null at the ends."""
+
+    results = PredictionSerializer(many=True)
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+
+
+class RejectedSerializer(serializers.Serializer[Any]):
     """A file that was not accepted."""
 
+    name = serializers.CharField()
     code = serializers.CharField(source="error_code")
     message = serializers.CharField(source="error_message")
 
-    class Meta:
-        model = BatchItem
-        fields = ("name", "code", "message")
+
+class SubmissionSerializer(serializers.Serializer[Any]):
+    """One entry per accepted file, in the order sent; and the files that were not accepted."""
+
+    batch = serializers.UUIDField()
+    predictions = PredictionSerializer(many=True)
+    rejected = RejectedSerializer(many=True)
+
+
+class BatchSerializer(serializers.Serializer[Any]):
+    """How far a batch is: total = rejected + deleted + succeeded + failed + waiting."""
+
+    id = serializers.UUIDField()
+    created_at = serializers.DateTimeField()
+    total = serializers.IntegerField(min_value=0)
+    rejected = serializers.IntegerField(min_value=0)
+    deleted = serializers.IntegerField(min_value=0)
+    succeeded = serializers.IntegerField(min_value=0)
+    failed = serializers.IntegerField(min_value=0)
+    waiting = serializers.IntegerField(min_value=0)
+    is_finished = serializers.BooleanField()
+    url = serializers.URLField(help_text="The page for people.")
+    csv = serializers.URLField(help_text="The answers as a table.")
 
 
 class RerunSerializer(serializers.Serializer[Any]):
-    model = serializers.SlugRelatedField(slug_field="version", queryset=ModelVersion.objects.all())
+    """Which model to ask."""
+
+    model = serializers.SlugRelatedField(
+        slug_field="version", queryset=ModelVersion.objects.all(), help_text="A `version` of GET /api/v1/models/."
+    )
+
+
+class ModelVersionSerializer(serializers.Serializer[Any]):
+    """A trained network. The active one answers new patches."""
+
+    version = serializers.CharField()
+    is_active = serializers.BooleanField()
+    threshold = serializers.FloatField()
+    sha256 = serializers.CharField(help_text="The identity of the network: the digest of its Keras file.")
+    url = serializers.HyperlinkedIdentityField(
+        view_name="model", lookup_field="version", help_text="The page for people."
+    )
+
+
+class ModelListSerializer(serializers.Serializer[Any]):
+    results = ModelVersionSerializer(many=True)
+
+
+class ModelWithCardSerializer(ModelVersionSerializer):
+    """A model with its card: architecture, data, split, figures with intervals, calibration."""
+
+    card = serializers.DictField(help_text="As `card.json` beside the model, whose form is ml/card.schema.json.")
+
+
+class TokenSerializer(serializers.Serializer[Any]):
+    """The token that was sent."""
+
+    name = serializers.CharField()
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
+    expires_at = serializers.DateTimeField(source="expiry")
+    patches_per_day = serializers.IntegerField(
+        allow_null=True, help_text="What it may send of what its user may; null: all of it."
+    )
+
+
+class LimitsSerializer(serializers.Serializer[Any]):
+    image_bytes = serializers.IntegerField()
+    images_per_request = serializers.IntegerField()
+    request_bytes = serializers.IntegerField(help_text="Of images together; a zip may be larger.")
+    zip_bytes = serializers.IntegerField()
+    zip_members = serializers.IntegerField()
+    patches_per_day = serializers.IntegerField()
+    reads_per_minute = serializers.IntegerField(help_text="Of a user; a token has half of it.")
+    changes_per_minute = serializers.IntegerField(help_text="Of a user; a token has half of it.")
+
+
+class MeSerializer(serializers.Serializer[Any]):
+    """Who calls, with what, and how much is left."""
+
+    email = serializers.EmailField()
+    token = TokenSerializer(allow_null=True, help_text="null when the browser's session was used.")
+    limits = LimitsSerializer()
+    used_today = serializers.IntegerField(min_value=0)
+    left_today = serializers.IntegerField(min_value=0)
 
 
 def prediction_json(request: Request, prediction: Prediction) -> dict[str, Any]:

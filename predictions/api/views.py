@@ -8,6 +8,8 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,14 +17,35 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from accounts.models import ApiToken, Scope
+from idc_site.api_schema import example, header, operation
 from idc_site.errors import error_body
 from predictions import services
 from predictions.api.access import own_prediction, user_of, visible_prediction
 from predictions.api.headers import idempotency_key, wait_seconds
 from predictions.api.lists import page_response
-from predictions.api.serializers import RejectedSerializer, SubmitSerializer, current_json, prediction_json
+from predictions.api.schema import (
+    COMING,
+    FAILED,
+    FOLLOW_UPS,
+    PICTURE_HEADERS,
+    PNG,
+    PREDICTION,
+    QUEUED,
+    UNCHANGED,
+    create_operation,
+    page_example,
+    page_parameters,
+)
+from predictions.api.serializers import (
+    PredictionPageSerializer,
+    PredictionSerializer,
+    RejectedSerializer,
+    SubmitSerializer,
+    current_json,
+    prediction_json,
+)
 from predictions.archives import receive_zip
-from predictions.exceptions import IMAGE_STATUS, FileRequired, RequestTooLarge
+from predictions.exceptions import IMAGE_STATUS, ExplanationFailed, FileRequired, NotAnswered, RequestTooLarge
 from predictions.explanation_views import heatmap_response
 from predictions.filters import HistoryFilter
 from predictions.models import Patch, Prediction, Source, Visibility
@@ -36,10 +59,19 @@ class PredictionList(APIView):
 
     scopes: ClassVar = {"POST": Scope.PREDICT}
 
+    @operation(
+        "list_predictions",
+        "Your predictions, newest first",
+        answers={200: PredictionPageSerializer},
+        examples=[page_example(PREDICTION, "/api/v1/predictions/")],
+        parameters=page_parameters(HistoryFilter),
+    )
     def get(self, request: Request) -> Response:
+        """The current prediction of each of your patches, in pages."""
         mine = Patch.objects.filter(owner=user_of(request)).with_answer()
         return page_response(self, request, HistoryFilter(request.query_params, mine))
 
+    @create_operation()
     def post(self, request: Request) -> Response:
         """202 if any file was accepted, with one entry per accepted file in the order sent; 200 if all are answered.
 
@@ -77,23 +109,53 @@ class PredictionList(APIView):
 class PredictionDetail(APIView):
     scopes: ClassVar = {"DELETE": Scope.MANAGE}
 
+    @operation(
+        "get_prediction",
+        "One prediction",
+        answers={200: PredictionSerializer},
+        examples=[example(PREDICTION, 200), example(QUEUED, 200, name="Waiting"), example(FAILED, 200, name="Failed")],
+        links={"200": FOLLOW_UPS},
+    )
     def get(self, request: Request, prediction_id: UUID) -> Response:
+        """Yours, or of a patch that was shared."""
         return Response(prediction_json(request, visible_prediction(request, prediction_id)))
 
+    @operation("delete_prediction", "Delete a patch", answers={204: OpenApiResponse(description="It is gone.")})
     def delete(self, request: Request, prediction_id: UUID) -> Response:
+        """The patch with its pixels and all its predictions, at once and for good."""
         services.withdraw(patch=own_prediction(request, prediction_id).patch, actor=user_of(request))
         return Response(status=204)
 
 
 class PredictionImage(APIView):
+    @operation(
+        "get_image",
+        "The patch as a picture",
+        answers={(200, "image/png"): OpenApiTypes.BINARY, 304: UNCHANGED},
+        examples=[PNG],
+        parameters=PICTURE_HEADERS,
+    )
     def get(self, request: Request, prediction_id: UUID) -> HttpResponseBase:
+        """The 50x50 pixels that were analysed, re-encoded: nothing else of the file that was sent is in it."""
         response: HttpResponse = image_response(request._request, visible_prediction(request, prediction_id))
         return response
 
 
 class PredictionHeatmap(APIView):
+    @operation(
+        "get_heatmap",
+        "Where the model looked",
+        answers={(200, "image/png"): OpenApiTypes.BINARY, 202: COMING, 304: UNCHANGED},
+        examples=[PNG],
+        errors=[NotAnswered, ExplanationFailed],
+        parameters=[
+            *PICTURE_HEADERS,
+            header("X-Model-SHA256", "The model whose answer is explained.", 200, is_always_there=True),
+            header("Retry-After", "Seconds until to ask again.", 202, kind=int, is_always_there=True),
+        ],
+    )
     def get(self, request: Request, prediction_id: UUID) -> HttpResponseBase:
-        """202 until the map is there; it is asked for here if the caller may."""
+        """Transparent, to lay over the patch. 202 until it is there: the first request of its owner asks for it."""
         prediction = visible_prediction(request, prediction_id)
         response: HttpResponse = heatmap_response(request._request, prediction, user=user_of(request))
         return response

@@ -1,0 +1,77 @@
+"""What schemathesis knows beyond the schema: real images, ids that exist, the other user. The tool itself loads it.
+
+The environment tells it: IDC_TOKEN, the caller's; IDC_IDS, private rows of the caller, as {"batch": [...], "kept": ...,
+"changed": ..., "deleted": ...}: ids of predictions by what is done to them; IDC_OTHER_TOKEN, of one who may see none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from uuid import uuid4
+
+import requests
+import schemathesis
+from hypothesis import strategies as st
+
+from tests import pictures
+
+IDS: dict[str, list[str]] = json.loads(os.environ["IDC_IDS"])
+OTHER = {"Authorization": f"Bearer {os.environ['IDC_OTHER_TOKEN']}"}
+KEPT = {*IDS["kept"], *IDS["batch"]}
+MINE = {*KEPT, *IDS["changed"], *IDS["deleted"]}
+POOLS = {"delete_prediction": "deleted"} | dict.fromkeys(
+    ("share_prediction", "unshare_prediction", "rerun_prediction"), "changed"
+)
+
+IMAGES = st.sampled_from([pictures.png(seed=seed) for seed in range(5)])
+
+schemathesis.openapi.format("binary", st.one_of(IMAGES, IMAGES, st.binary(max_size=64)))
+
+
+@schemathesis.hook
+def map_path_parameters(context: schemathesis.HookContext, parameters: dict[str, Any] | None) -> Any:
+    """Three of four ids are of rows that exist; which, the generated one decides, so that a run can be repeated."""
+    name = next((name for name in ("prediction_id", "batch_id") if name in (parameters or {})), "")
+    if not parameters or not isinstance(parameters.get(name), str):
+        return parameters
+    number = sum(parameters[name].encode("utf-8", "replace"))
+    pool = "batch" if name == "batch_id" else pool_of(context.operation)
+    return parameters | {name: IDS[pool][number % len(IDS[pool])]} if number % 4 else parameters
+
+
+@schemathesis.hook
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
+    """What is kept stays private, also where a link led to it. Each call comes from another address: wrong tokens are
+    counted by address, and here they are sent on purpose."""
+    parameters, pool = case.path_parameters or {}, pool_of(case.operation)
+    if pool != "kept" and (kept := parameters.get("prediction_id")) in KEPT:
+        case.path_parameters = parameters | {"prediction_id": IDS[pool][sum(kept.encode()) % len(IDS[pool])]}
+    case.headers["X-Forwarded-For"] = f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}"
+
+
+def pool_of(operation: Any) -> str:
+    """Which predictions an operation is tried on. (What a re-run gives can be deleted, and its patch with it.)"""
+    return POOLS.get(operation.definition.raw["operationId"] if operation else "", "kept")
+
+
+@schemathesis.check
+def others_are_told_nothing(
+    ctx: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
+) -> None:
+    """What the caller does with a private row, another user is answered as for an id that nobody has."""
+    own = KEPT if case.method in ("GET", "HEAD") else MINE  # what was shared may be read
+    mine = [str(value) for value in (case.path_parameters or {}).values() if value in own]
+    if not mine or response.status_code == 405 or response.request.method == "OPTIONS":  # told of any id
+        return
+    sent = case.as_transport_kwargs()
+    kept = {name: value for name, value in sent["headers"].items() if name.lower() != "authorization"}
+    sent |= {"headers": kept | OTHER, "timeout": 10, "allow_redirects": False}
+    unknown = sent | {"url": sent["url"].replace(mine[0], str(uuid4()))}
+    refused, expected = (requests.request(**one) for one in (sent, unknown))
+    if (refused.status_code, refused.content) != (404, expected.content):
+        raise AssertionError(
+            f"Another user was answered {refused.status_code} {refused.text[:200]}, "
+            f"where for an unknown id it is {expected.status_code} {expected.text[:200]}"
+        )
