@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from threading import Thread
 
 import httpx
@@ -27,9 +27,9 @@ RESOLVE_SECONDS = 5
 ADDRESSES_TRIED = 4
 
 GLOBAL_UNICAST = IPv6Network("2000::/3")
-DOCUMENTATION = IPv6Network("3fff::/20")  # too young for Python 3.11 to know
 NAT64 = IPv6Network("64:ff9b::/96")
-RELAYS = ip_address("192.88.99.0")  # the deprecated anycast address of 6to4, a /24
+# What Python 3.11 takes for public: protocol assignments, the deprecated relays of 6to4, documentation.
+NEITHER = [ip_network("192.0.0.0/24"), ip_network("192.88.99.0/24"), ip_network("3fff::/20")]
 
 # Host and port -> the addresses of the host. Raises OSError.
 Resolver = Callable[[bytes, int], list[str]]
@@ -80,7 +80,7 @@ def _parsed(url: str) -> tuple[httpx.URL, int]:
         raise UrlInvalid
     if parsed.userinfo or parsed.fragment:
         raise UrlInvalid
-    port = parsed.port or DEFAULT_PORTS[parsed.scheme]
+    port = DEFAULT_PORTS[parsed.scheme] if parsed.port is None else parsed.port
     if port not in DEFAULT_PORTS.values() and not FIRST_FREE_PORT <= port < 65536:
         raise UrlInvalid
     return parsed, port
@@ -119,6 +119,6 @@ def _unwrapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     if not address.is_global or address.is_multicast or address.is_reserved:
         return False
-    if isinstance(address, IPv4Address):
-        return address.packed[:3] != RELAYS.packed[:3]
-    return address in GLOBAL_UNICAST and address not in DOCUMENTATION
+    if any(address in network for network in NEITHER):
+        return False
+    return isinstance(address, IPv4Address) or address in GLOBAL_UNICAST

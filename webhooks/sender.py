@@ -53,7 +53,9 @@ def post(url: str, *, headers: Mapping[str, str], body: str, resolver: Resolver 
     except httpcore.TimeoutException:
         code = "timeout"
     except httpcore.NetworkError as error:
-        code = "tls_failed" if isinstance(error.__cause__, ssl.SSLError) else "connection_failed"
+        # The pool drops the cause, but what httpcore translated is the argument of its own error.
+        is_tls = any(isinstance(cause, ssl.SSLError) for cause in error.args)
+        code = "tls_failed" if is_tls else "connection_failed"
     except (httpcore.ProtocolError, ValueError):
         code = "not_http"
     duration = round((time.monotonic() - started) * 1000)
