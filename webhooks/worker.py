@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from datetime import timedelta
 from typing import Any
 
 from celery import current_app
@@ -19,9 +18,7 @@ from django.db import close_old_connections, connection
 logger = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 2
-# Nearly every batch is done within the hour; the older ones are looked at now and then.
-YOUNG = timedelta(hours=1)
-OLD_EVERY_SECONDS = 60
+THOROUGHLY_EVERY_SECONDS = 60
 
 
 @worker_process_init.connect
@@ -31,21 +28,22 @@ def start_delivering(**kwargs: Any) -> None:
 
 
 def _go_on_delivering() -> None:
-    pause, looked_at_old = threading.Event(), float("-inf")
+    pause, last_thorough = threading.Event(), float("-inf")
     while not pause.wait(PAUSE_SECONDS):
-        is_time = time.monotonic() - looked_at_old > OLD_EVERY_SECONDS
-        if _deliver_once(look_at_old=is_time) and is_time:
-            looked_at_old = time.monotonic()
+        is_thorough = time.monotonic() - last_thorough > THOROUGHLY_EVERY_SECONDS
+        if _deliver_once(is_thorough=is_thorough) and is_thorough:
+            last_thorough = time.monotonic()
 
 
-def _deliver_once(*, look_at_old: bool) -> bool:
+def _deliver_once(*, is_thorough: bool) -> bool:
     """Whether all went well."""
     from webhooks import services
-    from webhooks.services.announce import OLDEST
 
     try:
         close_old_connections()
-        services.announce(within=OLDEST if look_at_old else YOUNG)
+        services.announce(is_thorough=is_thorough)
+        if is_thorough:
+            services.advance()
         services.sweep()
         services.deliver()
     # Whatever happens (a database that restarts), it goes on.

@@ -100,7 +100,7 @@ class Receiver(ThreadingHTTPServer):
         def note(connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
             self.sni = name
 
-        context.sni_callback = note  # type: ignore[assignment]  # the stub knows no plain function
+        context.sni_callback = note
         self.socket = context.wrap_socket(self.socket, server_side=True)
         self.scheme = "https"
 

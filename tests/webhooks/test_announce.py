@@ -134,12 +134,38 @@ def test_those_who_are_shut_out_are_not_told(webhook: Webhook, owner: User) -> N
 def test_what_took_too_long_is_not_told(webhook: Webhook, owner: User) -> None:
     answer(submit_drawn(owner, 1)[0])
     Webhook.objects.update(created_at=timezone.now() - timedelta(days=5))
-    Batch.objects.update(created_at=timezone.now() - timedelta(days=2))
-    assert services.announce(within=timedelta(hours=1), settled=NOW) == 0
-    assert announce() == 1
-    Delivery.objects.all().delete()
     Batch.objects.update(created_at=timezone.now() - timedelta(days=3, minutes=1))
     assert announce() == 0
+    Batch.objects.update(created_at=timezone.now() - timedelta(days=2))
+    assert announce() == 1
+
+
+def test_short_looks_begin_where_everything_before_is_told(webhook: Webhook, owner: User) -> None:
+    long_ago = timezone.now() - timedelta(hours=5)
+    Webhook.objects.update(created_at=long_ago, told_until=long_ago)
+    made = [submit_drawn(owner, seed)[0] for seed in range(4)]
+    batches = list(Batch.objects.order_by("pk"))
+    for batch, hours in zip(batches, (4, 3, 2, 0), strict=True):
+        Batch.objects.filter(pk=batch.pk).update(created_at=timezone.now() - timedelta(hours=hours))
+    answer(made[0])
+    answer(made[2])
+    assert services.announce(is_thorough=False, settled=NOW) == 2
+    services.advance()
+    webhook.refresh_from_db()
+    batches[1].refresh_from_db()
+    assert webhook.told_until == batches[1].created_at  # it waits still
+    answer(made[1])
+    assert services.announce(is_thorough=False, settled=NOW) == 1
+    services.advance()
+    webhook.refresh_from_db()
+    # Not up to now: who began to write a batch a moment ago may not have ended.
+    assert timedelta(minutes=4) < timezone.now() - webhook.told_until < timedelta(minutes=6)
+    answer(made[3])
+    assert services.announce(is_thorough=False, settled=NOW) == 1
+    (grown,) = append(owner, batches[0], 9)
+    answer(grown)
+    assert services.announce(is_thorough=False, settled=NOW) == 0
+    assert announce() == 1
 
 
 def test_the_number_of_queries_does_not_depend_on_the_number_of_batches(

@@ -6,6 +6,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from pytest_django import Settings
 from accounts.models import Scope, User
 from predictions.models import Event
 from tests.factories import answer, make_token, make_user, submit_drawn
+from tests.webhooks import verification
 from tests.webhooks.receiver import Receiver, says
 from webhooks import services
 from webhooks.exceptions import FAILURES, TooManyTests, TooManyWebhooks, failure_message
@@ -335,3 +337,8 @@ def test_nothing_of_a_webhook_outlives_its_user(webhook: Webhook, owner: User) -
     owner.delete()
     assert not Webhook.objects.exists()
     assert not Delivery.objects.exists()
+
+
+def test_the_documentation_verifies_as_the_tests_do() -> None:
+    code = Path(verification.__file__).read_text().partition('"""\n\n')[2]
+    assert code in (Path(__file__).parents[2] / "docs/api.md").read_text()

@@ -49,6 +49,7 @@ class Webhook(models.Model):
     The secret that signs is not stored: it is derived from SECRET_KEY and `salt`, so the database alone gives
     nobody what signs. After a change the one before it signs too, for OLD_SECRET_SIGNS.
     failures: deliveries given up in a row. last_error: a key of exceptions.FAILURES, "" if the last attempt arrived.
+    told_until: every batch made before it has been told (announce's own mark).
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -62,6 +63,7 @@ class Webhook(models.Model):
     failures = models.PositiveSmallIntegerField(default=0)
     last_attempt_at = models.DateTimeField(null=True, blank=True)
     last_error = models.CharField(max_length=40, blank=True)
+    told_until = models.DateTimeField(db_default=Now())
     created_at = models.DateTimeField(db_default=Now())
 
     objects: ClassVar[WebhookQuerySet] = WebhookQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower

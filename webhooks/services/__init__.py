@@ -1,6 +1,6 @@
 """Every write to webhooks and deliveries, once. Keyword-only, one transaction each."""
 
-from webhooks.services.announce import announce
+from webhooks.services.announce import advance, announce
 from webhooks.services.deliver import deliver, sweep
 from webhooks.services.manage import (
     WEBHOOKS_PER_USER,
@@ -15,6 +15,7 @@ from webhooks.services.tidy import tidy
 
 __all__ = [
     "WEBHOOKS_PER_USER",
+    "advance",
     "announce",
     "change_secret",
     "create_webhook",
