@@ -224,6 +224,19 @@ def test_a_slow_receiver_holds_up_its_owner_alone(
     assert paths[-1] == "/slow"
 
 
+def test_each_owner_has_one_message_under_way(
+    webhook: Webhook, owner: User, stranger: User, receiver: Receiver
+) -> None:
+    services.create_webhook(owner=owner, url=receiver.url())
+    told(owner)
+    assert Delivery.objects.count() == 2
+    assert len(Delivery.objects.claim_due(limit=4, lease=LEASE)) == 1
+    assert Delivery.objects.claim_due(limit=4, lease=LEASE) == []
+    services.create_webhook(owner=stranger, url=receiver.url())
+    others = told(stranger)
+    assert Delivery.objects.claim_due(limit=4, lease=LEASE) == [others]
+
+
 def test_receivers_that_answer_come_before_those_that_fail(
     webhook: Webhook, owner: User, stranger: User, receiver: Receiver
 ) -> None:
