@@ -253,7 +253,7 @@ def test_the_page_makes_shows_and_changes(client: Client, owner: User, receiver:
     assert "Send again" in text
     assert client.post(redeliver)["Location"] == page
     delivery.refresh_from_db()
-    assert (delivery.status, delivery.attempt_limit) == ("queued", 9)
+    assert (delivery.status, delivery.attempt_limit) == ("queued", 2)
     assert client.post(reverse("webhooks:delete", args=[webhook.uuid]))["Location"] == reverse("webhooks:list")
     assert not Webhook.objects.exists()
 

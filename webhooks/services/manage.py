@@ -90,7 +90,7 @@ def send_test(*, webhook: Webhook, actor: User) -> Delivery:
 
 @transaction.atomic
 def redeliver(*, delivery: Delivery, actor: User) -> None:
-    """failed -> queued, with a whole new series of attempts. The id stays, so that a receiver can tell.
+    """failed -> queued, with a whole new series of attempts (a test: one). The id stays, so that one can tell.
 
     Raises:
         WebhookPaused: it would wait until its webhook is resumed.
@@ -101,7 +101,7 @@ def redeliver(*, delivery: Delivery, actor: User) -> None:
     failed = Delivery.objects.filter(pk=delivery.pk, status=DeliveryStatus.FAILED)
     again = {
         "status": DeliveryStatus.QUEUED,
-        "attempt_limit": F("attempt") + ATTEMPTS,
+        "attempt_limit": F("attempt") + (1 if delivery.event == DeliveryEvent.PING else ATTEMPTS),
         "next_attempt_at": Now(),
         "queued_at": Now(),
         "finished_at": None,
