@@ -58,7 +58,7 @@ class Scope(models.TextChoices):
 
     READ = "read", _("read")
     PREDICT = "predict", _("create and retry predictions")
-    MANAGE = "manage", _("share and delete")
+    MANAGE = "manage", _("share and delete, and manage webhooks")
 
 
 class ApiToken(AbstractAuthToken):

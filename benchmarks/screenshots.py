@@ -82,6 +82,7 @@ def _fill(browser: Browser, address: str) -> tuple[dict[str, str], StorageState]
         "model": f"/models/{default_version()}/",
         "account": "/accounts/email/",
         "tokens": "/accounts/tokens/",
+        "webhooks": "/accounts/webhooks/",
         "password": "/accounts/password/change/",
         "missing": "/nothing/",
     }

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from predictions.api import actions, batches, me, public, views
+from webhooks.api import views as webhooks
 
 app_name = "api"
 urlpatterns = [
@@ -20,4 +21,14 @@ urlpatterns = [
     path("models/", public.ModelList.as_view(), name="models"),
     path("models/<str:version>/", public.ModelDetail.as_view(), name="model"),
     path("me/", me.Me.as_view(), name="me"),
+    path("webhooks/", webhooks.WebhookList.as_view(), name="webhooks"),
+    path("webhooks/<uuid:webhook_id>/", webhooks.WebhookDetail.as_view(), name="webhook"),
+    path("webhooks/<uuid:webhook_id>/secret/", webhooks.WebhookSecret.as_view(), name="webhook-secret"),
+    path("webhooks/<uuid:webhook_id>/test/", webhooks.WebhookTest.as_view(), name="webhook-test"),
+    path("webhooks/<uuid:webhook_id>/deliveries/", webhooks.WebhookDeliveries.as_view(), name="webhook-deliveries"),
+    path(
+        "webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>/redeliver/",
+        webhooks.DeliveryRedeliver.as_view(),
+        name="webhook-redeliver",
+    ),
 ]

@@ -5,6 +5,7 @@ What is missing or makes no sense stops the process with a sentence that names t
 """
 
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -73,6 +74,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "accounts",
     "predictions",
+    "webhooks",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -248,7 +250,19 @@ ENGINE = env.str("IDC_ENGINE", "litert", validate=validate.OneOf(["litert", "ker
 # A claimed prediction belongs to its worker for this long; then another may take it.
 LEASE_SECONDS = env.int("LEASE_SECONDS", 30, validate=validate.Range(min=1, max=600))
 
-# --- queue: values that were tried, see docs/adr/0002-row-is-the-job.md ------------------------------
+# --- webhooks ----------------------------------------------------------------------------------------
+# Networks of one's own that webhooks may lead into, beside the public addresses.
+try:
+    _networks: list[str] = env.list("WEBHOOK_ALLOWED_NETWORKS", [])
+    WEBHOOK_ALLOWED_NETWORKS = [ip_network(network.strip()) for network in _networks]
+except ValueError as error:
+    raise ImproperlyConfigured(f"WEBHOOK_ALLOWED_NETWORKS must be networks such as 10.1.0.0/16: {error}.") from error
+# For the whole exchange with a receiver, half of it for connecting.
+WEBHOOK_TIMEOUT_SECONDS = env.float("WEBHOOK_TIMEOUT_SECONDS", 10, validate=validate.Range(min=0.1, max=30))
+# The first pause after a delivery that failed; each of the next is eight times as long, up to six hours.
+WEBHOOK_RETRY_SECONDS = env.float("WEBHOOK_RETRY_SECONDS", 10, validate=validate.Range(min=0.1, max=3600))
+
+# --- queue: values that were tried, see docs/adr/0001-the-row-is-the-job.md ------------------------------
 REDIS_URL = required("REDIS_URL", "redis://host:6379/0, the broker's own instance")
 IS_WORKER = env.bool("IDC_IS_WORKER", False)
 CELERY_BROKER_URL = REDIS_URL

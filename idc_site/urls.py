@@ -22,6 +22,7 @@ urlpatterns = [
     path("examples/<int:number>.png", views.example, name="example"),
     path("accounts/tokens/", accounts.tokens, name="tokens"),
     path("accounts/tokens/<uuid:token_id>/revoke/", accounts.revoke, name="revoke-token"),
+    path("accounts/webhooks/", include("webhooks.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("idc_site.api_urls")),

@@ -111,6 +111,8 @@ def test_the_deployment_checks_pass_for_an_https_site() -> None:
         ({"SITE_URL": "idc.example.org"}, "SITE_URL must be an address"),
         ({"PATCHES_PER_DAY": "many"}, "PATCHES_PER_DAY"),
         ({"IDC_ENGINE": "random"}, "IDC_ENGINE"),
+        ({"WEBHOOK_ALLOWED_NETWORKS": "10.1.0.0/16,10.2.0.1/16"}, "WEBHOOK_ALLOWED_NETWORKS must be networks"),
+        ({"WEBHOOK_TIMEOUT_SECONDS": "3600"}, "WEBHOOK_TIMEOUT_SECONDS"),
         ({"EMAIL_URL": "smtp://mail.example.org"}, "Set DEFAULT_FROM_EMAIL"),
     ],
 )

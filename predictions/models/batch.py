@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from accounts.models import User
 
 
+def outcomes() -> dict[str, Count]:
+    """Aggregates over BatchItem: how many files became what. What is in none of them waits."""
+    answer = "patch__current_prediction__status"
+    return {
+        "total": Count("pk"),
+        "rejected": Count("pk", filter=~Q(error_code="")),
+        "deleted": Count("pk", filter=Q(error_code="", patch__isnull=True)),
+        "succeeded": Count("pk", filter=Q(**{answer: "succeeded"})),
+        "failed": Count("pk", filter=Q(**{answer: "failed"})),
+    }
+
+
 class BatchQuerySet(models.QuerySet["Batch"]):
     def visible_to(self, user: User | AnonymousUser) -> BatchQuerySet:
         """Batches hold file names: they are for their owner, and for staff."""
@@ -46,14 +58,7 @@ class Batch(models.Model):
 
         finished: all but those waiting.
         """
-        answer = "patch__current_prediction__status"
-        counts: dict[str, int] = self.items.aggregate(
-            total=Count("pk"),
-            rejected=Count("pk", filter=~Q(error_code="")),
-            deleted=Count("pk", filter=Q(error_code="", patch__isnull=True)),
-            succeeded=Count("pk", filter=Q(**{answer: "succeeded"})),
-            failed=Count("pk", filter=Q(**{answer: "failed"})),
-        )
+        counts: dict[str, int] = self.items.aggregate(**outcomes())
         counts["finished"] = sum(counts[name] for name in ("rejected", "deleted", "succeeded", "failed"))
         return counts
 

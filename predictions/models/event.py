@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 class Event(models.Model):
     """What was done, by whom, to what. Written in the transaction it tells of, and never changed.
 
-    subject: uuid of a patch, prediction or batch, or the name of a model version. payload holds nothing
-    personal, and the actor becomes anonymous when the account goes.
+    subject: uuid of a patch, prediction, batch, webhook or delivery, or the name of a model version. payload
+    holds nothing personal, and the actor becomes anonymous when the account goes.
     """
 
     class Kind(models.TextChoices):
@@ -25,6 +25,13 @@ class Event(models.Model):
         ASKED = "asked", _("asked another model")
         REGISTERED = "registered", _("registered")
         ACTIVATED = "activated", _("activated")
+        WEBHOOK_MADE = "webhook_made", _("webhook made")
+        WEBHOOK_PAUSED = "webhook_paused", _("webhook paused")
+        WEBHOOK_RESUMED = "webhook_resumed", _("webhook resumed")
+        WEBHOOK_SECRET = "webhook_secret", _("webhook given a new secret")
+        WEBHOOK_TESTED = "webhook_tested", _("webhook tested")
+        WEBHOOK_DELETED = "webhook_deleted", _("webhook deleted")
+        REDELIVERED = "redelivered", _("delivery sent again")
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     actor = models.ForeignKey(

@@ -9,15 +9,18 @@ from django.db.models.functions import Now
 
 from accounts.models import ApiToken, Counter
 from predictions.models import IdempotencyKey, Usage, WorkerHeartbeat
+from webhooks import services as webhooks
 
 FORGOTTEN = timedelta(days=1)
 
 
 def tidy() -> None:
-    """Remove expired sessions, expired tokens, counts of wrong ones, and heartbeats of processes long gone."""
+    """Remove expired sessions, expired tokens, counts of wrong ones, heartbeats of processes long gone, and deliveries
+    that nobody looks at any more."""
     call_command("clearsessions")
     ApiToken.objects.filter(expiry__lt=Now()).delete()
     Counter.objects.filter(since__lt=Now() - FORGOTTEN).delete()
     IdempotencyKey.objects.filter(created_at__lt=Now() - FORGOTTEN).delete()
     Usage.objects.filter(hour__lt=Now() - 2 * FORGOTTEN).delete()
     WorkerHeartbeat.objects.filter(seen_at__lt=Now() - FORGOTTEN).delete()
+    webhooks.tidy()

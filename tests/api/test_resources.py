@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from ipaddress import ip_network
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -20,6 +22,8 @@ from predictions.models import Batch, Event, ModelVersion, Patch, Prediction, Vi
 from tests import pictures
 from tests.api.test_predictions_api import URL, Api, as_json
 from tests.factories import answer, fail, make_token, submit_drawn
+from webhooks import services as webhooks
+from webhooks.models import Delivery, Webhook
 
 pytestmark = pytest.mark.usefixtures("model_version")
 ROOT = "/api/v1/"
@@ -190,8 +194,27 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("models", "get"): set(CALLERS),
     ("model", "get"): set(CALLERS),
     ("me", "get"): {"other", "staff", "read", "session"},
+    ("webhooks", "get"): {"other", "staff", "read", "session"},
+    ("webhooks", "post"): {"other", "staff", "manage", "session"},
+    ("webhook", "get"): {"read", "session"},
+    ("webhook", "patch"): {"manage", "session"},
+    ("webhook", "delete"): {"manage", "session"},
+    ("webhook-secret", "post"): {"manage", "session"},
+    ("webhook-test", "post"): {"manage", "session"},
+    ("webhook-deliveries", "get"): {"read", "session"},
+    ("webhook-redeliver", "post"): {"manage", "session"},
 }
 FAILED = {"retry"}  # what these need a prediction to be; the others are given one that is answered
+
+
+@pytest.fixture
+def given_up(owner: User, settings: Settings) -> Delivery:
+    """A delivery to a webhook of the owner that can be sent again."""
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.1/32")]
+    webhook = webhooks.create_webhook(owner=owner, url="http://127.0.0.1/hook")
+    delivery = webhooks.send_test(webhook=webhook, actor=owner)
+    Delivery.objects.update(status="failed", error_code="timeout", finished_at=Now())
+    return delivery
 
 
 def test_every_address_of_the_api_is_in_the_matrix() -> None:
@@ -207,11 +230,13 @@ def test_every_address_of_the_api_is_in_the_matrix() -> None:
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize(("name", "method"), MATRIX)
 def test_who_may_call_what(
-    name: str, method: str, caller: str, owner: User, stranger: User, staff: User, other_model: ModelVersion
-) -> None:
+    name: str, method: str, caller: str, owner: User, stranger: User, staff: User, other_model: ModelVersion,
+    given_up: Delivery,
+) -> None:  # fmt: skip
     (prediction,) = submit_drawn(owner, 1)
     fail(prediction) if name in FAILED else answer(prediction)
     before = (Patch.objects.count(), Prediction.objects.count(), prediction.patch.visibility)
+    webhooks_before = (list(Webhook.objects.values()), list(Delivery.objects.values()))
     client = Client()
     if caller in Scope.values:
         client = Client(headers={"Authorization": f"Bearer {make_token(owner, Scope(caller))}"})
@@ -220,21 +245,26 @@ def test_who_may_call_what(
     elif caller == "session":
         client.force_login(owner)
     subject = {"batch": Batch.objects.get().uuid, "batch-csv": Batch.objects.get().uuid, "model": "other-1"}
-    whole = {"predictions", "gallery", "models", "me"}
-    address = reverse(f"api:{name}", args=[] if name in whole else [subject.get(name, prediction.uuid)])
+    whole = {"predictions", "gallery", "models", "me", "webhooks"}
+    more = [given_up.uuid] if name == "webhook-redeliver" else []
+    if name.startswith("webhook"):
+        subject[name] = given_up.webhook.uuid
+    address = reverse(f"api:{name}", args=[] if name in whole else [subject.get(name, prediction.uuid), *more])
     if (name, method) == ("predictions", "post"):
         response = client.post(address, {"image": SimpleUploadedFile("a.png", pictures.png())})
-    elif method == "post":
-        response = client.post(address, {"model": "other-1"}, content_type="application/json")
+    elif method in ("post", "patch"):
+        body = {"model": "other-1", "url": given_up.webhook.url, "is_active": False}
+        response = getattr(client, method)(address, body, content_type="application/json")
     else:
         response = getattr(client, method)(address)
     if caller in MATRIX[name, method]:
-        assert response.status_code in (200, 202, 204)
+        assert response.status_code in (200, 201, 202, 204)
         return
     refusal = {"anonymous": 401, "read": 403, "predict": 403, "manage": 403}.get(caller, 404)
     assert (response.status_code, set(response.json())) == (refusal, {"error"})
     prediction.patch.refresh_from_db()
     assert (Patch.objects.count(), Prediction.objects.count(), prediction.patch.visibility) == before
+    assert (list(Webhook.objects.values()), list(Delivery.objects.values())) == webhooks_before
     if refusal == 404:
-        unknown = reverse(f"api:{name}", args=[uuid4()])
+        unknown = reverse(f"api:{name}", args=[uuid4(), *more])
         assert getattr(client, method)(unknown).content == response.content
