@@ -71,6 +71,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "accounts",
     "predictions",
+    "reviews",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -5,7 +5,7 @@ from predictions.services.explain import explain
 from predictions.services.moderate import admit, hide
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
-from predictions.services.share import set_visibility
+from predictions.services.share import allow_review, note_opening, set_visibility
 from predictions.services.submit import Submission, submit, used_today
 from predictions.services.withdraw import withdraw
 
@@ -13,10 +13,12 @@ __all__ = [
     "Submission",
     "activate",
     "admit",
+    "allow_review",
     "ask",
     "drain",
     "explain",
     "hide",
+    "note_opening",
     "register_model",
     "retry",
     "set_visibility",
