@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from predictions.models import Patch
-
+Row = TypeVar("Row", bound=Model)
 ID_DIGITS = 18  # below PostgreSQL's largest bigint
 
 
@@ -40,19 +39,19 @@ class NewestFirst(CursorPagination):
 
 
 @dataclass(frozen=True)
-class Page:
-    """One page of a list: its patches, and the query strings of its neighbours ("" where there is none)."""
+class Page(Generic[Row]):
+    """One page of a list: its rows, and the query strings of its neighbours ("" where there is none)."""
 
-    patches: list[Patch]
+    rows: list[Row]
     next: str
     previous: str
 
 
-def page_of(request: HttpRequest, patches: QuerySet[Patch]) -> Page:
-    """The page of `patches` that the request's query asks for. Raises Http404 on a cursor that is none."""
+def page_of(request: HttpRequest, rows: QuerySet[Row]) -> Page[Row]:
+    """The page of `rows` that the request's query asks for. Raises Http404 on a cursor that is none."""
     paginator = NewestFirst()
     try:
-        found = paginator.paginate_queryset(patches, Request(request))
+        found = paginator.paginate_queryset(rows, Request(request))
     except NotFound as error:
         raise Http404 from error
     return Page(

@@ -28,7 +28,8 @@ WITH answered AS (
         probability, threshold, flags
     FROM predictions_prediction
     WHERE status = 'succeeded' AND purpose = 'upload'
-        AND finished_at >= date_trunc('week', statement_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - %(back)s
+        AND finished_at >= date_trunc('week', statement_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+            - %(back)s * interval '1 week'
 ), flagged AS (
     SELECT model_version_id, week, jsonb_object_agg(flag, number) AS flags FROM (
         SELECT model_version_id, week, flag, count(*) AS number
@@ -59,7 +60,7 @@ def count_weeks() -> None:
     """
     is_first = not Week.objects.exists()
     with connection.cursor() as cursor:
-        cursor.execute(COUNT, {"back": timedelta(weeks=WEEKS_BACK if is_first else 1)})
+        cursor.execute(COUNT, {"back": WEEKS_BACK if is_first else 1})
     due = Week.objects.filter(Q(measured_at__isnull=True) | Q(week__gte=Now() - STALE_AFTER, sampled__lt=F("number")))
     for week in due.order_by("-week", "model_version")[:MEASURED_AT_ONCE]:
         Week.objects.filter(pk=week.pk).update(**_measured(week))
