@@ -68,9 +68,13 @@ def next_patch(request: HttpRequest) -> HttpResponse:
 @require_GET
 @reviewers_only
 def image(request: HttpRequest, draw_id: UUID) -> HttpResponse:
+    return image_response(request, draw_id, reviewer=_reviewer(request))
+
+
+def image_response(request: HttpRequest, draw_id: UUID, *, reviewer: User) -> HttpResponse:
     """The picture by the draw's own address, which leads to nothing else."""
-    open_to_me = Patch.objects.reviewable_by(request.user)
-    draw = get_object_or_404(Draw.objects.filter(reviewer=_reviewer(request), patch__in=open_to_me), uuid=draw_id)
+    still = Patch.objects.reviewable_by(reviewer)
+    draw = get_object_or_404(Draw.objects.filter(reviewer=reviewer, patch__in=still), uuid=draw_id)
     return private_png(request, etag=str(draw.uuid), read=lambda: draw.patch.image.png)
 
 

@@ -29,7 +29,7 @@ from reviews.api.serializers import (
     truth_json,
 )
 from reviews.models import Answer, Draw, GroundTruth, Review
-from reviews.views import image as image_page
+from reviews.views import image_response
 
 
 class IsReviewer(BasePermission):
@@ -87,8 +87,7 @@ class ReviewImage(ReviewerView):
     """The 50x50 pixels that are asked about, by an address that leads to nothing else."""
 
     def get(self, request: Request, draw_id: UUID) -> HttpResponseBase:
-        request._request.user = user_of(request)
-        response: HttpResponse = image_page(request._request, draw_id)
+        response: HttpResponse = image_response(request._request, draw_id, reviewer=user_of(request))
         return response
 
 

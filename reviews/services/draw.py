@@ -28,7 +28,7 @@ AHEAD = 2  # open draws of a reviewer: the patch on the page, and the next, whos
 RANDOM_SHARE = 1 / 3
 ENOUGH = 2  # answers to a patch, beyond which only the random share asks for more
 ENOUGH_TO_SETTLE = 3  # where two disagree
-RECENT = 2000  # second opinions and reviews that are searched for disagreement
+RECENT = 1000  # second opinions and reviews that are searched for disagreement
 SMART = (Reason.FLAGGED, Reason.DISAGREEING, Reason.DOUBTFUL)
 _CHANCE = secrets.SystemRandom()
 _IS_POSITIVE = Q(probability__gte=F("threshold"))
