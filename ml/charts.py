@@ -63,7 +63,7 @@ def reliability_svg(deciles: Sequence[dict[str, Any]], *, labels: tuple[str, str
 def weeks_svg(
     weeks: Sequence[date], values: Sequence[tuple[float, float, float] | None], *, label: str, scheme: str
 ) -> bytes:
-    """A figure over weeks. values: (value, low, high) of its interval for each week, None where there is none."""
+    """A figure over weeks, named above. values: with the ends of its interval, by week; None where there is none."""
     ink, blue, _ = COLOURS[scheme]
     figure = Figure(figsize=(4.4, 2.6), layout="constrained")
     axes = figure.subplots()
@@ -76,7 +76,7 @@ def weeks_svg(
     # Every week is named where there are few, else about five of them: the names would run into each other.
     named = weeks[:: len(weeks) // 5 + 1]
     axes.set_xticks([week.toordinal() for week in named], [week.strftime("%m-%d") for week in named])
-    axes.set_ylabel(label)
+    axes.set_title(label, loc="left", fontsize=10, color=ink)
     return _saved(figure, "svg")
 
 
