@@ -8,8 +8,11 @@ from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models, transaction
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
+
+REVIEWERS = "reviewers"  # the group of those who are invited to review
 
 
 class UserManager(BaseUserManager["User"]):
@@ -42,6 +45,11 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
 
     def __str__(self) -> str:
         return self.email
+
+    @cached_property
+    def is_reviewer(self) -> bool:
+        """Whether they may say what patches show: staff, and those who are in the group. Asked once a request."""
+        return self.is_active and (self.is_staff or self.groups.filter(name=REVIEWERS).exists())
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A new password revokes all tokens, whichever door it came by; a stronger hash of the old one none."""

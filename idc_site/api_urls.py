@@ -3,6 +3,7 @@
 from django.urls import path
 
 from predictions.api import actions, batches, me, public, views
+from reviews.api import views as reviews
 from webhooks.api import views as webhooks
 
 app_name = "api"
@@ -15,6 +16,12 @@ urlpatterns = [
     path("predictions/<uuid:prediction_id>/unshare/", actions.Unshare.as_view(), name="unshare"),
     path("predictions/<uuid:prediction_id>/retry/", actions.Retry.as_view(), name="retry"),
     path("predictions/<uuid:prediction_id>/rerun/", actions.Rerun.as_view(), name="rerun"),
+    path("predictions/<uuid:prediction_id>/ground-truth/", reviews.GroundTruthDetail.as_view(), name="ground-truth"),
+    path("reviews/", reviews.ReviewList.as_view(), name="reviews"),
+    path("reviews/next/", reviews.ReviewNext.as_view(), name="review-next"),
+    path("reviews/draws/<uuid:draw_id>/image.png", reviews.ReviewImage.as_view(), name="review-image"),
+    path("reviews/draws/<uuid:draw_id>/skip/", reviews.ReviewSkip.as_view(), name="review-skip"),
+    path("reviews/<uuid:review_id>/", reviews.ReviewDetail.as_view(), name="review"),
     path("batches/<uuid:batch_id>/", batches.BatchDetail.as_view(), name="batch"),
     path("batches/<uuid:batch_id>/predictions.csv", batches.BatchCsv.as_view(), name="batch-csv"),
     path("gallery/", public.Gallery.as_view(), name="gallery"),

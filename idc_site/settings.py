@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "accounts",
     "predictions",
+    "reviews",
     "webhooks",
 ]
 MIDDLEWARE = [
@@ -288,7 +289,10 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "predictions"
-CELERY_TASK_ROUTES = {"predictions.tasks.chores_task": {"queue": "chores"}}
+CELERY_TASK_ROUTES = {
+    "predictions.tasks.chores_task": {"queue": "chores"},
+    "reviews.tasks.weeks_task": {"queue": "chores"},
+}
 CELERY_TASK_SOFT_TIME_LIMIT = 45
 CELERY_TASK_TIME_LIMIT = 60
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -296,7 +300,10 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 60
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
-CELERY_BEAT_SCHEDULE = {"chores": {"task": "predictions.tasks.chores_task", "schedule": timedelta(hours=1)}}
+CELERY_BEAT_SCHEDULE = {
+    "chores": {"task": "predictions.tasks.chores_task", "schedule": timedelta(hours=1)},
+    "weeks": {"task": "reviews.tasks.weeks_task", "schedule": timedelta(minutes=30)},
+}
 
 # --- browser security --------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

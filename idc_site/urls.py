@@ -6,6 +6,7 @@ from django.urls import include, path
 from accounts import views as accounts
 from idc_site import api_docs, health
 from predictions import model_views, views
+from reviews import evidence_views
 
 admin.site.site_header = admin.site.site_title = "IDC Finder"
 
@@ -19,6 +20,10 @@ urlpatterns = [
     path("models/<str:version>/", model_views.model_detail, name="model"),
     path("models/<str:version>/card.json", model_views.model_card, name="model-card"),
     path("models/<str:version>/<str:kind>-<str:scheme>.svg", model_views.model_chart, name="model-chart"),
+    path("models/<str:version>/evidence/", evidence_views.evidence, name="evidence"),
+    path("models/<str:version>/evidence/<str:table>.csv", evidence_views.table_csv, name="evidence-csv"),
+    path("models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", evidence_views.chart, name="evidence-chart"),
+    path("reviews/", include("reviews.urls")),
     path("examples/<int:number>.png", views.example, name="example"),
     path("accounts/tokens/", accounts.tokens, name="tokens"),
     path("accounts/tokens/<uuid:token_id>/revoke/", accounts.revoke, name="revoke-token"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from matplotlib import rc_context
@@ -59,12 +60,38 @@ def reliability_svg(deciles: Sequence[dict[str, Any]], *, labels: tuple[str, str
     return _saved(figure, "svg")
 
 
+def weeks_svg(
+    weeks: Sequence[date], values: Sequence[tuple[float, float, float] | None], *, label: str, scheme: str
+) -> bytes:
+    """A figure over weeks, named above. values: with the ends of its interval, by week; None where there is none."""
+    ink, blue, _ = COLOURS[scheme]
+    figure = Figure(figsize=(4.4, 2.6), layout="constrained")
+    axes = figure.subplots()
+    _plain(figure, axes, ink)
+    shown = [(week.toordinal(), *value) for week, value in zip(weeks, values, strict=True) if value]
+    if shown:
+        days, middle, low, high = zip(*shown, strict=True)
+        axes.fill_between(days, low, high, color=blue, alpha=0.25, linewidth=0)
+        axes.plot(days, middle, "o-", color=blue, linewidth=1.5, markersize=3.5)
+    # Every week is named where there are few, else about five of them: the names would run into each other.
+    named = weeks[:: len(weeks) // 5 + 1]
+    axes.set_xticks([week.toordinal() for week in named], [week.strftime("%m-%d") for week in named])
+    axes.set_title(label, loc="left", fontsize=10, color=ink)
+    return _saved(figure, "svg")
+
+
 def _square(scheme: str) -> tuple[Figure, Axes]:
     ink = COLOURS[scheme][0]
     figure = Figure(figsize=(4.4, 4.4), layout="constrained")
-    figure.patch.set_alpha(0)
     axes = figure.subplots()
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    _plain(figure, axes, ink)
+    return figure, axes
+
+
+def _plain(figure: Figure, axes: Axes, ink: str) -> None:
+    """Two lines and ink, on whatever the page has behind it."""
+    figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     axes.tick_params(colors=ink)
     for name in ("xaxis", "yaxis"):
@@ -72,7 +99,6 @@ def _square(scheme: str) -> tuple[Figure, Axes]:
     for side, spine in axes.spines.items():
         spine.set_color(ink)
         spine.set_visible(side in ("left", "bottom"))
-    return figure, axes
 
 
 def _saved(figure: Figure, kind: str) -> bytes:

@@ -74,7 +74,9 @@ def heatmap_response(request: HttpRequest, prediction: Prediction, *, user: User
 
 def _visible_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
     visible = Prediction.objects.visible_to(request.user).with_patch_and_model()
-    return get_object_or_404(visible, uuid=prediction_id)
+    found = get_object_or_404(visible, uuid=prediction_id)
+    services.note_opening(patch=found.patch, reader=request.user)
+    return found
 
 
 def _part(request: HttpRequest, prediction: Prediction) -> HttpResponse:

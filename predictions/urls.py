@@ -12,6 +12,7 @@ prediction_urls = [
     path("explain/", explanation_views.explain, name="explain"),
     path("explanation/", explanation_views.explanation, name="explanation"),
     path("visibility/", views.change_visibility, name="visibility"),
+    path("review/", views.change_review, name="review"),
     path("retry/", views.retry, name="retry"),
     path("ask/", views.ask, name="ask"),
     path("delete/", views.delete, name="delete"),

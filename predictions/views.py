@@ -56,14 +56,16 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def gallery(request: HttpRequest) -> HttpResponse:
-    filters = GalleryFilter(request.GET, Patch.objects.in_gallery().select_related("current_prediction"))
+    filters = GalleryFilter(
+        request.GET, Patch.objects.in_gallery().with_is_reviewed().select_related("current_prediction")
+    )
     return render(request, "predictions/gallery.html", {"filters": filters, "page": page_of(request, filters.qs)})
 
 
 @require_GET
 @login_required
 def history(request: HttpRequest) -> HttpResponse:
-    mine = Patch.objects.filter(owner=_user(request)).select_related("current_prediction")
+    mine = Patch.objects.filter(owner=_user(request)).with_is_reviewed().select_related("current_prediction")
     filters = HistoryFilter(request.GET, mine)
     return render(request, "predictions/history.html", {"filters": filters, "page": page_of(request, filters.qs)})
 
@@ -175,6 +177,23 @@ def change_visibility(request: HttpRequest, prediction_id: UUID) -> HttpResponse
 
 @require_POST
 @login_required
+def change_review(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
+    """Let reviewers look at a private patch, or end that."""
+    prediction = _own_prediction(request, prediction_id)
+    wanted = request.POST.get("review")
+    if wanted not in ("allowed", "ended"):
+        raise Http404
+    is_allowed = wanted == "allowed"
+    services.allow_review(patch=prediction.patch, actor=_user(request), is_allowed=is_allowed)
+    messages.success(
+        request,
+        _("Reviewers may look at this patch now.") if is_allowed else _("Reviewers are not shown this patch any more."),
+    )
+    return redirect(prediction)
+
+
+@require_POST
+@login_required
 def ask(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     """Ask another model about the same patch."""
     prediction = _own_prediction(request, prediction_id)
@@ -219,7 +238,9 @@ def _user(request: HttpRequest) -> User:
 
 def _visible_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
     visible = Prediction.objects.visible_to(request.user).with_patch_and_model()
-    return get_object_or_404(visible, uuid=prediction_id)
+    found = get_object_or_404(visible, uuid=prediction_id)
+    services.note_opening(patch=found.patch, reader=request.user)
+    return found
 
 
 def _own_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:

@@ -16,7 +16,7 @@ from accounts.models import User
 from ml.card import MODELS, default_version
 from predictions import services
 from predictions.models import ModelVersion
-from tests.factories import make_user
+from tests.factories import make_reviewer, make_user
 from tests.processes import Processes
 
 
@@ -70,6 +70,11 @@ def stranger(db: None) -> User:
 @pytest.fixture
 def staff(db: None) -> User:
     return make_user("staff@example.org", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def reviewer(db: None) -> User:
+    return make_reviewer("reviewer@example.org")
 
 
 @pytest.fixture

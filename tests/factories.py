@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from django.contrib.auth.models import Group
 from django.db.models.functions import Now
 
-from accounts.models import Scope, User
+from accounts.models import REVIEWERS, Scope, User
 from accounts.tokens import create_token
 from ml.images import DecodedPatch
 from ml.synthetic import draw_patch
@@ -18,6 +19,13 @@ from predictions.uploads import ReceivedFile
 
 def make_user(email: str, *, password: str | None = None, **fields: Any) -> User:
     return User.objects.create_user(email, password, **fields)
+
+
+def make_reviewer(email: str) -> User:
+    """Someone in the reviewers' group, which tests that empty the database have to make anew."""
+    user = make_user(email)
+    user.groups.add(Group.objects.get_or_create(name=REVIEWERS)[0])
+    return user
 
 
 def make_token(user: User, *scopes: Scope) -> str:

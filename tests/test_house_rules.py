@@ -44,7 +44,7 @@ def imported_by(name: str) -> set[str]:
 
 @pytest.mark.parametrize("name", [name for name in PYTHON if name.startswith("ml/")])
 def test_ml_knows_no_django(name: str) -> None:
-    foreign = {"django", "rest_framework", "celery", "idc_site", "accounts", "predictions", "webhooks"}
+    foreign = {"django", "rest_framework", "celery", "idc_site", "accounts", "predictions", "reviews", "webhooks"}
     assert not {module.partition(".")[0] for module in imported_by(name)} & foreign
 
 
@@ -67,7 +67,8 @@ def test_the_decoder_needs_pillow_and_numpy_alone() -> None:
 
 def test_only_the_seam_imports_engines() -> None:
     seam = {"predictions/inference.py", "predictions/services/queue.py"}  # the second for the type alone
-    importing = {name for name in PYTHON if name.startswith(("predictions/", "accounts/", "idc_site/", "webhooks/"))
+    ours = ("predictions/", "accounts/", "idc_site/", "reviews/", "webhooks/")
+    importing = {name for name in PYTHON if name.startswith(ours)
                  and imported_by(name) & {"ml.engine", "ml.networks", "ml.backend"}}  # fmt: skip
     assert importing <= seam
 
@@ -148,7 +149,8 @@ def test_writes_are_in_services() -> None:
     doors = ["predictions/views.py", "predictions/explanation_views.py", "predictions/model_views.py",
              "predictions/admin.py", "predictions/tasks.py", "accounts/views.py",
              "webhooks/views.py", "webhooks/admin.py", "webhooks/worker.py",
-             *(name for name in SOURCES if name.startswith(("predictions/api/", "webhooks/api/")))]  # fmt: skip
+             *(name for name in SOURCES if name.startswith(("predictions/api/", "webhooks/api/"))),
+             *(name for name in PYTHON if re.match("reviews/(?!services/|migrations/)", name))]  # fmt: skip
     for name in doors:
         assert writing.findall((BASE_DIR / name).read_text()) == [], name
 
@@ -160,9 +162,11 @@ def test_every_address_is_known() -> None:
         "", "gallery/", "predictions/", "batches/<uuid:batch_id>/", "batches/<uuid:batch_id>/progress/",
         "models/", "models/<str:version>/", "models/<str:version>/card.json",
         "models/<str:version>/<str:kind>-<str:scheme>.svg",
+        "models/<str:version>/evidence/", "models/<str:version>/evidence/<str:table>.csv",
+        "models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", "reviews/",
         "examples/<int:number>.png", "accounts/tokens/",
-        "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/", "admin/", "api/v1/", "api/schema/",
-        "api/docs/", "healthz", "readyz",
+        "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/", "admin/", "api/v1/",
+        "api/schema/", "api/docs/", "healthz", "readyz",
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404
 from rest_framework.request import Request
 
 from accounts.models import User
+from predictions import services
 from predictions.models import Prediction
 
 
@@ -19,7 +20,9 @@ def user_of(request: Request) -> User:
 
 def visible_prediction(request: Request, prediction_id: UUID) -> Prediction:
     visible = Prediction.objects.visible_to(user_of(request)).with_patch_and_model()
-    return get_object_or_404(visible, uuid=prediction_id)
+    found = get_object_or_404(visible, uuid=prediction_id)
+    services.note_opening(patch=found.patch, reader=user_of(request))
+    return found
 
 
 def own_prediction(request: Request, prediction_id: UUID) -> Prediction:

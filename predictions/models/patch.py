@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Func, Q
-from django.db.models.functions import Now
+from django.db.models import Exists, Func, OuterRef, Q
+from django.db.models.functions import Now, Random
 from django.db.models.lookups import Exact
 from django.utils.translation import gettext_lazy as _
 
@@ -28,6 +28,9 @@ class Source(models.TextChoices):
     API = "api", _("API")
 
 
+MAY_BE_REVIEWED = Q(Q(visibility=Visibility.PUBLIC) | Q(allows_review=True), hidden_at__isnull=True)
+
+
 class PatchQuerySet(models.QuerySet["Patch"]):
     def in_gallery(self) -> PatchQuerySet:
         """Public, not hidden, answered, and not flagged by the gate unless staff admitted it."""
@@ -44,13 +47,31 @@ class PatchQuerySet(models.QuerySet["Patch"]):
         return self.select_related(answer).defer(f"{answer}__card", "current_prediction__embedding")
 
     def visible_to(self, user: User | AnonymousUser) -> PatchQuerySet:
-        """What `user` may look at: their own, what is public and not hidden, and everything for staff."""
+        """What `user` may look at: their own, what is public and not hidden, and everything for staff.
+
+        Reviewers also see what they have answered with its owner's leave; before that, the queue shows them the
+        picture alone.
+        """
         shared = Q(visibility=Visibility.PUBLIC, hidden_at__isnull=True)
         if not user.is_authenticated:
             return self.filter(shared)
         if user.is_staff:
             return self.all()
+        if user.is_reviewer:
+            shared |= Q(allows_review=True, hidden_at__isnull=True, pk__in=user.reviews.values("patch"))
         return self.filter(shared | Q(owner=user))
+
+    def reviewable_by(self, user: User | AnonymousUser) -> PatchQuerySet:
+        """What `user` may be asked about: public or with its owner's leave, never hidden, never one's own."""
+        if not user.is_authenticated or not user.is_reviewer:
+            return self.none()
+        return self.filter(MAY_BE_REVIEWED).exclude(owner=user)
+
+    def with_is_reviewed(self) -> PatchQuerySet:
+        """Each with `is_reviewed`: whether a reviewer has said what it shows."""
+        from reviews.models import Review
+
+        return self.annotate(is_reviewed=Exists(Review.objects.filter(patch=OuterRef("pk"))))
 
 
 class Patch(models.Model):
@@ -58,6 +79,8 @@ class Patch(models.Model):
 
     sha256: of the 7,500 bytes of pixels. um_per_pixel: of the source, as the user states it.
     quality: what the decoder noted, {"notes": [...]}. original_name: for the owner's eyes only.
+    allows_review: the owner lets reviewers look at it although it is private. review_key: random and never
+    changed; reviewers meet patches in its order, which makes what they have met a fair sample of all.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -81,6 +104,8 @@ class Patch(models.Model):
     current_prediction = models.ForeignKey(
         "predictions.Prediction", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    allows_review = models.BooleanField(default=False, db_default=False)
+    review_key = models.FloatField(db_default=Random(), editable=False)
     created_at = models.DateTimeField(db_default=Now())
 
     objects: ClassVar[PatchQuerySet] = PatchQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower
@@ -102,6 +127,7 @@ class Patch(models.Model):
             models.Index(
                 fields=["-id"], condition=Q(visibility="public", hidden_at__isnull=True), name="patch_gallery"
             ),
+            models.Index(fields=["review_key", "id"], condition=MAY_BE_REVIEWED, name="patch_review_order"),
         ]
 
     def __str__(self) -> str:

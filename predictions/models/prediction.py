@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
+from django.db.models.functions import Abs
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
@@ -84,6 +85,16 @@ class Prediction(Job):
             *Job.Meta.indexes,
             models.Index(
                 fields=["model_version", "priority", "id"], condition=Q(status="queued"), name="prediction_claimable"
+            ),
+            # How reviewers find what is worth their time, see reviews/services/draw.py.
+            models.Index(fields=["id"], condition=Q(status="succeeded") & ~Q(flags=[]), name="prediction_flagged"),
+            models.Index(
+                fields=["id"],
+                condition=Q(status="succeeded", purpose__in=("rerun", "shadow")),
+                name="prediction_second_opinion",
+            ),
+            models.Index(
+                Abs(F("probability") - F("threshold")), "id", condition=Q(status="succeeded"), name="prediction_doubt"
             ),
         ]
 

@@ -6,7 +6,7 @@ from predictions.services.moderate import admit, hide
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
 from predictions.services.quota import left_today, used_today
-from predictions.services.share import set_visibility
+from predictions.services.share import allow_review, note_opening, set_visibility
 from predictions.services.submit import Submission, submit
 from predictions.services.withdraw import withdraw
 
@@ -14,11 +14,13 @@ __all__ = [
     "Submission",
     "activate",
     "admit",
+    "allow_review",
     "ask",
     "drain",
     "explain",
     "hide",
     "left_today",
+    "note_opening",
     "register_model",
     "retry",
     "set_visibility",

@@ -1,11 +1,17 @@
-"""Owners decide who may look."""
+"""Owners decide who may look; and when staff look at what is private, that is written down."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
+from django.db.models.functions import Now
 
 from accounts.models import User
 from predictions.models import Event, Patch, Visibility
+
+NOTED_EVERY = timedelta(hours=1)
 
 
 @transaction.atomic
@@ -18,3 +24,29 @@ def set_visibility(*, patch: Patch, actor: User, visibility: Visibility) -> None
         Event.objects.create(
             kind=Event.Kind.SHARED if is_public else Event.Kind.MADE_PRIVATE, actor=actor, subject=str(patch.uuid)
         )
+
+
+@transaction.atomic
+def allow_review(*, patch: Patch, actor: User, is_allowed: bool) -> None:
+    """Let reviewers look at a patch although it is private, or end that. Doing it twice is one event."""
+    changed = Patch.objects.filter(pk=patch.pk).exclude(allows_review=is_allowed).update(allows_review=is_allowed)
+    patch.allows_review = is_allowed
+    if changed:
+        kind = Event.Kind.REVIEW_ALLOWED if is_allowed else Event.Kind.REVIEW_ENDED
+        Event.objects.create(kind=kind, actor=actor, subject=str(patch.uuid))
+
+
+def note_opening(*, patch: Patch, reader: User | AnonymousUser) -> None:
+    """Write down that a member of staff sees somebody's private patch: once an hour for each of both."""
+    if not reader.is_authenticated or not reader.is_staff or patch.owner_id == reader.pk or patch.is_public:
+        return
+    lately = Event.objects.filter(
+        kind=Event.Kind.OPENED, actor=reader, subject=str(patch.uuid), created_at__gte=Now() - NOTED_EVERY
+    )
+    if lately.exists():
+        return
+    with transaction.atomic():
+        # A page and its picture are opened at once: one of them writes, the other then finds it.
+        User.objects.select_for_update(no_key=True).get(pk=reader.pk)
+        if not lately.exists():
+            Event.objects.create(kind=Event.Kind.OPENED, actor=reader, subject=str(patch.uuid))

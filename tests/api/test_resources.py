@@ -19,6 +19,8 @@ from accounts.models import ApiToken, Scope, User
 from idc_site import api_urls
 from predictions import services
 from predictions.models import Batch, Event, ModelVersion, Patch, Prediction, Visibility
+from reviews import services as reviews
+from reviews.models import Answer
 from tests import pictures
 from tests.api.test_predictions_api import URL, Api, as_json
 from tests.factories import answer, fail, make_token, submit_drawn
@@ -188,6 +190,17 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("unshare", "post"): {"manage", "session"},
     ("retry", "post"): {"predict", "session"},
     ("rerun", "post"): {"predict", "session"},
+    ("ground-truth", "get"): {"staff", "read", "session"},
+    ("ground-truth", "put"): {"manage", "session"},
+    ("ground-truth", "delete"): {"manage", "session"},
+    # For the role, which staff has; what is one reviewer's is no other's: tests/reviews/test_api.py.
+    ("reviews", "get"): {"staff"},
+    ("reviews", "post"): {"staff"},
+    ("review-next", "get"): {"staff"},
+    ("review-image", "get"): {"staff"},
+    ("review-skip", "post"): {"staff"},
+    ("review", "get"): {"staff"},
+    ("review", "patch"): {"staff"},
     ("batch", "get"): {"staff", "read", "session"},
     ("batch-csv", "get"): {"staff", "read", "session"},
     ("gallery", "get"): set(CALLERS),
@@ -204,6 +217,7 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("webhook-deliveries", "get"): {"read", "session"},
     ("webhook-redeliver", "post"): {"manage", "session"},
 }
+ROLE = {"reviews", "review-next", "review-image", "review-skip", "review"}  # without it they say 403, not 404
 FAILED = {"retry"}  # what these need a prediction to be; the others are given one that is answered
 
 
@@ -233,8 +247,11 @@ def test_who_may_call_what(
     name: str, method: str, caller: str, owner: User, stranger: User, staff: User, other_model: ModelVersion,
     given_up: Delivery,
 ) -> None:  # fmt: skip
-    (prediction,) = submit_drawn(owner, 1)
+    (prediction,) = submit_drawn(owner, 1, visibility=Visibility.PUBLIC if name in ROLE else Visibility.PRIVATE)
     fail(prediction) if name in FAILED else answer(prediction)
+    reviews.state_truth(patch=prediction.patch, owner=owner, answer=Answer.POSITIVE)
+    draw = reviews.next_draws(reviewer=staff)[0] if name in ROLE else None
+    review = reviews.answer_draw(draw=draw, reviewer=staff, answer=Answer.UNSURE) if draw and name == "review" else None
     before = (Patch.objects.count(), Prediction.objects.count(), prediction.patch.visibility)
     webhooks_before = (list(Webhook.objects.values()), list(Delivery.objects.values()))
     client = Client()
@@ -244,23 +261,26 @@ def test_who_may_call_what(
         client = Client(headers={"Authorization": f"Bearer {make_token({'other': stranger, 'staff': staff}[caller])}"})
     elif caller == "session":
         client.force_login(owner)
-    subject = {"batch": Batch.objects.get().uuid, "batch-csv": Batch.objects.get().uuid, "model": "other-1"}
-    whole = {"predictions", "gallery", "models", "me", "webhooks"}
+    subject = {"batch": Batch.objects.get().uuid, "batch-csv": Batch.objects.get().uuid, "model": "other-1",
+               **({"review-image": draw.uuid, "review-skip": draw.uuid} if draw else {}),
+               **({"review": review.uuid} if review else {})}  # fmt: skip
+    whole = {"predictions", "gallery", "models", "me", "reviews", "review-next", "webhooks"}
     more = [given_up.uuid] if name == "webhook-redeliver" else []
     if name.startswith("webhook"):
         subject[name] = given_up.webhook.uuid
     address = reverse(f"api:{name}", args=[] if name in whole else [subject.get(name, prediction.uuid), *more])
     if (name, method) == ("predictions", "post"):
         response = client.post(address, {"image": SimpleUploadedFile("a.png", pictures.png())})
-    elif method in ("post", "patch"):
-        body = {"model": "other-1", "url": given_up.webhook.url, "is_active": False}
+    elif method in ("post", "put", "patch"):
+        body: dict[str, Any] = {"model": "other-1", "answer": "positive"} | ({"draw": draw.uuid} if draw else {})
+        body |= {"url": given_up.webhook.url, "is_active": False}
         response = getattr(client, method)(address, body, content_type="application/json")
     else:
         response = getattr(client, method)(address)
     if caller in MATRIX[name, method]:
         assert response.status_code in (200, 201, 202, 204)
         return
-    refusal = {"anonymous": 401, "read": 403, "predict": 403, "manage": 403}.get(caller, 404)
+    refusal = {"anonymous": 401, "read": 403, "predict": 403, "manage": 403}.get(caller, 403 if name in ROLE else 404)
     assert (response.status_code, set(response.json())) == (refusal, {"error"})
     prediction.patch.refresh_from_db()
     assert (Patch.objects.count(), Prediction.objects.count(), prediction.patch.visibility) == before

@@ -12,7 +12,7 @@ from predictions.models import Event, ModelVersion, Patch, Prediction, Visibilit
 from tests.factories import answer, fail, make_user, submit_drawn
 
 pytestmark = pytest.mark.usefixtures("model_version")
-OURS = [model for model in admin.site._registry if model._meta.app_label in ("accounts", "predictions")]
+OURS = [model for model in admin.site._registry if model._meta.app_label in ("accounts", "predictions", "reviews")]
 
 
 @pytest.fixture

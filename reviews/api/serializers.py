@@ -1,0 +1,81 @@
+"""What the API takes and gives about reviews."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from reviews.models import Answer, GroundTruth, Reason, Review
+from reviews.models.ground_truth import DEFINITE, SOURCE_LENGTH
+from reviews.models.review import COMMENT_LENGTH
+
+
+class ReviewChangeSerializer(serializers.Serializer[Any]):
+    """PATCH of a review: what is not sent stays."""
+
+    answer = serializers.ChoiceField(choices=Answer.choices, required=False)
+    comment = serializers.CharField(max_length=COMMENT_LENGTH, allow_blank=True, required=False)
+
+
+class ReviewCreateSerializer(serializers.Serializer[Any]):
+    """POST of a review: of a draw of the queue, or of a patch of one's own choice."""
+
+    draw = serializers.UUIDField(required=False, default=None)
+    patch = serializers.UUIDField(required=False, default=None)
+    answer = serializers.ChoiceField(choices=Answer.choices)
+    comment = serializers.CharField(max_length=COMMENT_LENGTH, allow_blank=True, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if (attrs["draw"] is None) == (attrs["patch"] is None):
+            raise serializers.ValidationError({"draw": _("Send either “draw” or “patch”.")})
+        return attrs
+
+
+class TruthSerializer(serializers.Serializer[Any]):
+    """PUT of what the owner states."""
+
+    answer = serializers.ChoiceField(choices=DEFINITE)
+    source = serializers.CharField(  # type: ignore[assignment]  # a field, not the field's source
+        max_length=SOURCE_LENGTH, allow_blank=True, default=""
+    )
+
+
+class ReviewSerializer(serializers.ModelSerializer[Review]):
+    id = serializers.UUIDField(source="uuid")
+    patch = serializers.UUIDField(source="patch.uuid")
+    prediction = serializers.UUIDField(source="prediction.uuid", allow_null=True, default=None)
+    is_blind = serializers.SerializerMethodField()
+    url = serializers.HyperlinkedIdentityField(
+        view_name="reviews:review", lookup_field="uuid", lookup_url_kwarg="review_id"
+    )
+
+    class Meta:
+        model = Review
+        fields = (
+            "id",
+            "patch",
+            "prediction",
+            "answer",
+            "first_answer",
+            "comment",
+            "is_blind",
+            "created_at",
+            "changed_at",
+            "url",
+        )
+
+    def get_is_blind(self, review: Review) -> bool:
+        """Whether it was given in the queue, before the model's answer was shown: figures are made of these alone."""
+        return review.draw.reason != Reason.CHOSEN
+
+
+def review_json(request: Request, review: Review) -> dict[str, Any]:
+    return dict(ReviewSerializer(review, context={"request": request}).data)
+
+
+def truth_json(truth: GroundTruth, *, with_source: bool) -> dict[str, Any]:
+    shown = {"answer": truth.answer, "created_at": truth.created_at, "changed_at": truth.changed_at}
+    return shown | ({"source": truth.source} if with_source else {})

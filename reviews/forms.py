@@ -1,0 +1,32 @@
+"""What reviewers and owners send, from pages and over the API."""
+
+from __future__ import annotations
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from reviews.models import Answer
+from reviews.models.ground_truth import DEFINITE, SOURCE_LENGTH
+from reviews.models.review import COMMENT_LENGTH
+
+
+class ReviewForm(forms.Form):
+    answer = forms.ChoiceField(
+        label=_("What does the patch show?"),
+        choices=Answer.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose an answer.")},
+    )
+    comment = forms.CharField(
+        label=_("Comment (optional; staff may read it)"),
+        max_length=COMMENT_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
+class TruthForm(forms.Form):
+    answer = forms.ChoiceField(choices=DEFINITE)
+    source = forms.CharField(
+        label=_("How do you know? (optional; only you and staff see it)"), max_length=SOURCE_LENGTH, required=False
+    )

@@ -1,0 +1,17 @@
+"""Every write of reviews, once: page and API call the same functions. Keyword-only, one transaction each."""
+
+from reviews.services.answer import answer_draw, change_review, review_patch, skip_draw
+from reviews.services.draw import next_draws
+from reviews.services.truth import state_truth, withdraw_truth
+from reviews.services.weeks import count_weeks
+
+__all__ = [
+    "answer_draw",
+    "change_review",
+    "count_weeks",
+    "next_draws",
+    "review_patch",
+    "skip_draw",
+    "state_truth",
+    "withdraw_truth",
+]
