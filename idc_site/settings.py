@@ -200,7 +200,7 @@ SPECTACULAR_SETTINGS = {
         'Every error has one form: `{"error": {"code", "message", "field"?}}`. '
         "What may change within version 1, and what never, is said in docs/api.md."
     ),
-    "VERSION": "1.0.0",  # of the API: the second number is raised by additions, the first by a new /api/vN/
+    "VERSION": "1.1.0",  # of the API: the second number is raised by additions, the first by a new /api/vN/
     "LICENSE": {"name": "MIT"},
     "SERVERS": [{"url": "/", "description": "this site"}],
     "TAGS": [
@@ -208,6 +208,8 @@ SPECTACULAR_SETTINGS = {
         {"name": "batches", "description": "Patches that were sent together."},
         {"name": "gallery", "description": "What was shared; needs no token."},
         {"name": "models", "description": "The models and their cards; needs no token."},
+        {"name": "reviews", "description": "What reviewers are asked, and what they say. For reviewers and staff."},
+        {"name": "webhooks", "description": "Who is told when a batch is done."},
         {"name": "me", "description": "The caller, the limits and what is left of them."},
     ],
     "SCHEMA_PATH_PREFIX": "/api/v[0-9]+",
@@ -219,6 +221,11 @@ SPECTACULAR_SETTINGS = {
         "Visibility": "predictions.models.Visibility",
         "Label": "predictions.filters.LABELS",
         "Scope": "accounts.models.Scope",
+        "Answer": "reviews.models.Answer",
+        "DefiniteAnswer": "reviews.models.ground_truth.DEFINITE",
+        "PauseReason": "webhooks.models.webhook.PauseReason",
+        "DeliveryStatus": "webhooks.models.delivery.DeliveryStatus",
+        "DeliveryEvent": "webhooks.models.delivery.DeliveryEvent",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {

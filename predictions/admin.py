@@ -48,8 +48,13 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
 
 
 def thumbnail(prediction: Prediction | None) -> SafeString:
+    """The picture of a public patch. Lists show no private one: who opens it leaves a line (`note_opening`)."""
     if prediction is None:
         return SafeString("-")
+    if not prediction.patch.is_public:
+        return format_html(
+            '<a href="{}">{}</a>', prediction.get_absolute_url(), prediction.patch.get_visibility_display()
+        )
     source = reverse("predictions:image", args=[prediction.uuid])
     return format_html('<img src="{}" width="50" height="50" alt="">', source)
 
@@ -87,7 +92,7 @@ class PatchAdmin(ActingAdmin):
     list_display = ("picture", "uuid", "owner", "visibility", "status", "probability", "hidden_at", "created_at")
     list_display_links = ("uuid",)
     list_filter = ("visibility", "current_prediction__status", "source", ("hidden_at", admin.EmptyFieldListFilter))
-    list_select_related = ("owner", "current_prediction")
+    list_select_related = ("owner", "current_prediction__patch")
     search_fields = ("uuid__exact", "sha256__exact", "owner__email")
     date_hierarchy = None
     ordering = ("-id",)
@@ -130,7 +135,7 @@ class PredictionAdmin(ActingAdmin):
     )
     list_display_links = ("uuid",)
     list_filter = ("status", "model_version", "purpose", "priority")
-    list_select_related = ("model_version",)
+    list_select_related = ("model_version", "patch")
     search_fields = ("uuid__exact", "patch__uuid__exact")
     ordering = ("-id",)
     actions = ("retry",)

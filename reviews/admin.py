@@ -15,7 +15,7 @@ class ReviewAdmin(ReadOnlyAdmin):
     list_display = ("picture", "uuid", "reviewer", "answer", "first_answer", "created_at", "changed_at")
     list_display_links = ("uuid",)
     list_filter = ("answer", "draw__reason", "draw__is_random", ("changed_at", admin.EmptyFieldListFilter))
-    list_select_related = ("reviewer", "patch__current_prediction")
+    list_select_related = ("reviewer", "patch__current_prediction__patch")
     search_fields = ("uuid__exact", "patch__uuid__exact", "reviewer__email")
     ordering = ("-id",)
 
@@ -38,7 +38,7 @@ class GroundTruthAdmin(ReadOnlyAdmin):
     list_display = ("picture", "patch", "answer", "source", "created_at", "changed_at")
     list_display_links = ("patch",)
     list_filter = ("answer",)
-    list_select_related = ("patch__current_prediction",)
+    list_select_related = ("patch__current_prediction__patch",)
     search_fields = ("patch__uuid__exact", "patch__owner__email")
     ordering = ("-patch_id",)
 

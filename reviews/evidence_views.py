@@ -68,7 +68,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     context = {
         "agreements": [(share.label, reviewed.agreement_of(share)) for share in (Share.RANDOM, Share.ALL)],
         "response": reviewed.response(),
-        "versions": [(version, counts.get(version.pk)) for version in ModelVersion.objects.listed()],
+        "versions": [(version, counts.get(version.pk)) for version in ModelVersion.objects.without_card().listed()],
         "few": FEW,
         "few_owners": FEW_OWNERS,
     }
@@ -78,7 +78,10 @@ def overview(request: HttpRequest) -> HttpResponse:
 @require_GET
 @reviewers_only
 def evidence(request: HttpRequest, version: str) -> HttpResponse:
-    model_version, share = get_object_or_404(ModelVersion, version=version), _share(request.GET.get("share"))
+    model_version, share = (
+        get_object_or_404(ModelVersion.objects.without_card(), version=version),
+        _share(request.GET.get("share")),
+    )
     weeks = _weeks(model_version)
     context = {
         "model_version": model_version,
@@ -100,7 +103,7 @@ def chart(request: HttpRequest, version: str, kind: str, scheme: str) -> HttpRes
     """An SVG for one colour scheme: the calibration on a share, or one line of the drift."""
     from ml import charts  # matplotlib takes half a second and 30 MB: only where a chart is drawn
 
-    model_version = get_object_or_404(ModelVersion, version=version)
+    model_version = get_object_or_404(ModelVersion.objects.without_card(), version=version)
     if scheme not in SCHEMES or kind not in (CALIBRATION, *DRIFT):
         raise Http404
     if kind == CALIBRATION:
@@ -122,7 +125,7 @@ def chart(request: HttpRequest, version: str, kind: str, scheme: str) -> HttpRes
 @reviewers_only
 def table_csv(request: HttpRequest, version: str, table: str) -> HttpResponse:
     """The figures of a share, or the weeks, as a spreadsheet reads them. Nothing in it was typed by anyone."""
-    model_version = get_object_or_404(ModelVersion, version=version)
+    model_version = get_object_or_404(ModelVersion.objects.without_card(), version=version)
     rows = _week_rows(model_version) if table == "weeks" else _rows(request, model_version, _share(table))
     stream = io.StringIO()
     csv.writer(stream).writerows(rows)

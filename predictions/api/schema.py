@@ -65,6 +65,16 @@ FILTERS = {
 }
 
 
+PAGE_PARAMETERS = [
+    OpenApiParameter(
+        "limit",
+        {"type": "integer", "minimum": 1, "default": NewestFirst.page_size},
+        description=f"How many at once; more than {NewestFirst.max_page_size} is {NewestFirst.max_page_size}.",
+    ),
+    OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
+]
+
+
 def page_example(prediction: dict[str, Any], path: str) -> OpenApiExample:
     following = f"{SITE}{path}?cursor=cD0yNA%3D%3D"
     return example({"results": [prediction], "next": following, "previous": None}, 200)
@@ -72,15 +82,7 @@ def page_example(prediction: dict[str, Any], path: str) -> OpenApiExample:
 
 def page_parameters(filters: type[django_filters.FilterSet]) -> list[OpenApiParameter]:
     """`limit`, `cursor` and the filters, as their one declaration has them."""
-    return [
-        OpenApiParameter(
-            "limit",
-            {"type": "integer", "minimum": 1, "default": NewestFirst.page_size},
-            description=f"How many at once; more than {NewestFirst.max_page_size} is {NewestFirst.max_page_size}.",
-        ),
-        OpenApiParameter("cursor", str, description="From `next` or `previous` of another page."),
-        *(_filter_parameter(name, declared) for name, declared in filters.base_filters.items()),
-    ]
+    return [*PAGE_PARAMETERS, *(_filter_parameter(name, one) for name, one in filters.base_filters.items())]
 
 
 def _filter_parameter(name: str, declared: Any) -> OpenApiParameter:

@@ -44,12 +44,17 @@ class TruthSerializer(serializers.Serializer[Any]):
 
 
 class ReviewSerializer(serializers.ModelSerializer[Review]):
+    """What a reviewer said of a patch: first, and as it stands."""
+
     id = serializers.UUIDField(source="uuid")
     patch = serializers.UUIDField(source="patch.uuid")
-    prediction = serializers.UUIDField(source="prediction.uuid", allow_null=True, default=None)
+    prediction = serializers.UUIDField(source="prediction.uuid", allow_null=True)
     is_blind = serializers.SerializerMethodField()
     url = serializers.HyperlinkedIdentityField(
-        view_name="reviews:review", lookup_field="uuid", lookup_url_kwarg="review_id"
+        view_name="reviews:review",
+        lookup_field="uuid",
+        lookup_url_kwarg="review_id",
+        help_text="The page for people.",
     )
 
     class Meta:
@@ -66,10 +71,40 @@ class ReviewSerializer(serializers.ModelSerializer[Review]):
             "changed_at",
             "url",
         )
+        read_only_fields = fields
 
     def get_is_blind(self, review: Review) -> bool:
         """Whether it was given in the queue, before the model's answer was shown: figures are made of these alone."""
         return review.draw.reason != Reason.CHOSEN
+
+
+class ReviewPageSerializer(serializers.Serializer[Any]):
+    """One page of reviews. `next` and `previous` are whole addresses, null at the ends."""
+
+    results = ReviewSerializer(many=True)
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+
+
+class QuestionSerializer(serializers.Serializer[Any]):
+    """What a reviewer is asked about: a picture, and nothing of any model."""
+
+    draw = serializers.UUIDField(source="uuid")
+    image = serializers.HyperlinkedIdentityField(
+        view_name="api:review-image", lookup_field="uuid", lookup_url_kwarg="draw_id"
+    )
+    drawn_at = serializers.DateTimeField()
+
+
+class StatedTruthSerializer(serializers.Serializer[Any]):
+    """What the owner states that a patch shows."""
+
+    answer = serializers.ChoiceField(choices=DEFINITE)
+    created_at = serializers.DateTimeField()
+    changed_at = serializers.DateTimeField(allow_null=True)
+    source = serializers.CharField(  # type: ignore[assignment]  # a field, not the field's source
+        required=False, help_text="How the owner knows. For the owner and staff alone."
+    )
 
 
 def review_json(request: Request, review: Review) -> dict[str, Any]:
@@ -77,5 +112,5 @@ def review_json(request: Request, review: Review) -> dict[str, Any]:
 
 
 def truth_json(truth: GroundTruth, *, with_source: bool) -> dict[str, Any]:
-    shown = {"answer": truth.answer, "created_at": truth.created_at, "changed_at": truth.changed_at}
-    return shown | ({"source": truth.source} if with_source else {})
+    shown = dict(StatedTruthSerializer(truth).data)
+    return shown if with_source else {name: value for name, value in shown.items() if name != "source"}

@@ -1,7 +1,8 @@
 """What schemathesis knows beyond the schema: real images, ids that exist, the other user. The tool itself loads it.
 
 The environment tells it: IDC_TOKEN, the caller's; IDC_IDS, private rows of the caller, as {"batch": [...], "kept": ...,
-"changed": ..., "deleted": ...}: ids of predictions by what is done to them; IDC_OTHER_TOKEN, of one who may see none.
+"changed": ..., "deleted": ...}: ids of predictions by what is done to them; then "webhook" (kept), "gone_webhook" (to be
+deleted), "delivery", and "draw" and "review" of the caller, who is a reviewer; IDC_OTHER_TOKEN, of one who may see none.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from tests import pictures
 
 IDS: dict[str, list[str]] = json.loads(os.environ["IDC_IDS"])
 OTHER = {"Authorization": f"Bearer {os.environ['IDC_OTHER_TOKEN']}"}
-KEPT = {*IDS["kept"], *IDS["batch"]}
+KEPT = {*IDS["kept"], *IDS["batch"], *IDS["webhook"]}
 MINE = {*KEPT, *IDS["changed"], *IDS["deleted"]}
 POOLS = {"delete_prediction": "deleted"} | dict.fromkeys(
     ("share_prediction", "unshare_prediction", "rerun_prediction"), "changed"
 )
+OF_ONE_KIND = {"batch_id": "batch", "webhook_id": "webhook", "delivery_id": "delivery", "draw_id": "draw",
+               "review_id": "review"}  # fmt: skip
+OWN_RECEIVER = {"url": "http://127.0.0.1/hook"}  # the server of the test lets webhooks lead there
 
 IMAGES = st.sampled_from([pictures.png(seed=seed) for seed in range(5)])
 
@@ -33,27 +37,43 @@ schemathesis.openapi.format("binary", st.one_of(IMAGES, IMAGES, st.binary(max_si
 @schemathesis.hook
 def map_path_parameters(context: schemathesis.HookContext, parameters: dict[str, Any] | None) -> Any:
     """Three of four ids are of rows that exist; which, the generated one decides, so that a run can be repeated."""
-    name = next((name for name in ("prediction_id", "batch_id") if name in (parameters or {})), "")
-    if not parameters or not isinstance(parameters.get(name), str):
-        return parameters
-    number = sum(parameters[name].encode("utf-8", "replace"))
-    pool = "batch" if name == "batch_id" else pool_of(context.operation)
-    return parameters | {name: IDS[pool][number % len(IDS[pool])]} if number % 4 else parameters
+    mapped = {}
+    for name, value in (parameters or {}).items():
+        if isinstance(value, str) and (name in OF_ONE_KIND or name == "prediction_id"):
+            number = sum(value.encode("utf-8", "replace"))
+            pool = IDS[pool_of(context.operation, name)]
+            mapped[name] = pool[number % len(pool)] if number % 4 else value
+    return parameters | mapped if parameters else parameters
+
+
+@schemathesis.hook
+def map_body(context: schemathesis.HookContext, body: Any) -> Any:
+    """Half of the webhooks lead to where the server may send, the others into the void."""
+    is_new = id_of(context.operation) == "create_webhook" and isinstance(body, dict) and set(body) == {"url"}
+    return OWN_RECEIVER if is_new and len(str(body["url"])) % 2 else body
 
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """What is kept stays private, also where a link led to it. Each call comes from another address: wrong tokens are
     counted by address, and here they are sent on purpose."""
-    parameters, pool = case.path_parameters or {}, pool_of(case.operation)
-    if pool != "kept" and (kept := parameters.get("prediction_id")) in KEPT:
-        case.path_parameters = parameters | {"prediction_id": IDS[pool][sum(kept.encode()) % len(IDS[pool])]}
+    for name, kept in (case.path_parameters or {}).items():
+        pool = pool_of(case.operation, name)
+        if pool in ("changed", "deleted", "gone_webhook") and kept in KEPT:
+            replaced = {name: IDS[pool][sum(kept.encode()) % len(IDS[pool])]}
+            case.path_parameters = (case.path_parameters or {}) | replaced
     case.headers["X-Forwarded-For"] = f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}"
 
 
-def pool_of(operation: Any) -> str:
-    """Which predictions an operation is tried on. (What a re-run gives can be deleted, and its patch with it.)"""
-    return POOLS.get(operation.definition.raw["operationId"] if operation else "", "kept")
+def pool_of(operation: Any, name: str) -> str:
+    """Which rows an operation is tried on. (What a re-run gives can be deleted, and its patch with it.)"""
+    if name == "webhook_id" and id_of(operation) == "delete_webhook":
+        return "gone_webhook"
+    return OF_ONE_KIND.get(name) or POOLS.get(id_of(operation), "kept")
+
+
+def id_of(operation: Any) -> str:
+    return str(operation.definition.raw["operationId"]) if operation else ""
 
 
 @schemathesis.check

@@ -18,7 +18,7 @@ from idc_site import api_urls
 from idc_site.api_docs import document
 from idc_site.settings import BASE_DIR, SPECTACULAR_SETTINGS
 
-SUCCESS = ("200", "202", "204")
+SUCCESS = ("200", "201", "202", "204")
 METHODS = ("get", "post", "put", "patch", "delete")
 TAGS: Any = SPECTACULAR_SETTINGS["TAGS"]
 COMMITTED = (BASE_DIR / "docs/openapi.yaml").read_text()

@@ -60,13 +60,22 @@ def test_rows_are_read_only(model: type, signed_in: Client, owner: User) -> None
 
 
 def test_patches_show_thumbnails_and_are_found_by_id_and_owner(signed_in: Client, owner: User) -> None:
-    first, second = submit_drawn(owner, 1, 2)
+    first, second = submit_drawn(owner, 1, 2, visibility=Visibility.PUBLIC)
     address = reverse("admin:predictions_patch_changelist")
     page = signed_in.get(address, {"q": str(first.patch.uuid)}).content.decode()
     assert reverse("predictions:image", args=[first.uuid]) in page
     assert str(second.patch.uuid) not in page
     assert str(second.patch.uuid) in signed_in.get(address, {"q": "owner@example.org"}).content.decode()
     assert signed_in.get(reverse("predictions:image", args=[first.uuid])).status_code == 200
+
+
+def test_lists_show_no_picture_of_a_private_patch_but_the_way_to_it(signed_in: Client, owner: User) -> None:
+    (prediction,) = submit_drawn(owner, 1)
+    for model in ("patch", "prediction"):
+        page = signed_in.get(reverse(f"admin:predictions_{model}_changelist")).content.decode()
+        assert "<img" not in page
+        assert f'<a href="{prediction.get_absolute_url()}">private</a>' in page
+    assert not Event.objects.filter(kind="opened").exists()
 
 
 def test_hide_and_admit(signed_in: Client, owner: User, staff: User) -> None:
