@@ -8,6 +8,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from idc_site.api_fields import TextField
 from reviews.models import Answer, GroundTruth, Reason, Review
 from reviews.models.ground_truth import DEFINITE, SOURCE_LENGTH
 from reviews.models.review import COMMENT_LENGTH
@@ -17,7 +18,7 @@ class ReviewChangeSerializer(serializers.Serializer[Any]):
     """PATCH of a review: what is not sent stays."""
 
     answer = serializers.ChoiceField(choices=Answer.choices, required=False)
-    comment = serializers.CharField(max_length=COMMENT_LENGTH, allow_blank=True, required=False)
+    comment = TextField(max_length=COMMENT_LENGTH, allow_blank=True, required=False)
 
 
 class ReviewCreateSerializer(serializers.Serializer[Any]):
@@ -26,7 +27,7 @@ class ReviewCreateSerializer(serializers.Serializer[Any]):
     draw = serializers.UUIDField(required=False, default=None)
     patch = serializers.UUIDField(required=False, default=None)
     answer = serializers.ChoiceField(choices=Answer.choices)
-    comment = serializers.CharField(max_length=COMMENT_LENGTH, allow_blank=True, default="")
+    comment = TextField(max_length=COMMENT_LENGTH, allow_blank=True, default="")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if (attrs["draw"] is None) == (attrs["patch"] is None):
@@ -38,7 +39,7 @@ class TruthSerializer(serializers.Serializer[Any]):
     """PUT of what the owner states."""
 
     answer = serializers.ChoiceField(choices=DEFINITE)
-    source = serializers.CharField(  # type: ignore[assignment]  # a field, not the field's source
+    source = TextField(  # type: ignore[assignment]  # a field, not the field's source
         max_length=SOURCE_LENGTH, allow_blank=True, default=""
     )
 

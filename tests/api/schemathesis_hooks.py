@@ -1,8 +1,9 @@
 """What schemathesis knows beyond the schema: real images, ids that exist, the other user. The tool itself loads it.
 
 The environment tells it: IDC_TOKEN, the caller's; IDC_IDS, private rows of the caller, as {"batch": [...], "kept": ...,
-"changed": ..., "deleted": ...}: ids of predictions by what is done to them; then "webhook" (kept), "gone_webhook" (to be
-deleted), "delivery", and "draw" and "review" of the caller, who is a reviewer; IDC_OTHER_TOKEN, of one who may see none.
+"changed": ..., "deleted": ...}: ids of predictions by what is done to them; beside these "webhook" and "delivery",
+"gone_webhook", to be deleted, "draw" and "review" of the caller, who is a reviewer. IDC_OTHER_TOKEN, of one who may
+see none of it.
 """
 
 from __future__ import annotations

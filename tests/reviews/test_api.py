@@ -108,6 +108,7 @@ def test_a_patch_of_ones_choice_is_reviewed_once_and_is_not_blind(api: Client, o
         ({"answer": "positive", "draw": "x"}, "draw"),
         ({"answer": "positive", "draw": str(uuid4()), "comment": "x" * 1001}, "comment"),
         ({"answer": "positive", "draw": str(uuid4()), "comment": "a\x00"}, "comment"),
+        ({"answer": "positive", "draw": str(uuid4()), "comment": 5}, "comment"),
     ],
 )
 def test_what_is_wrong_is_named(api: Client, body: dict[str, Any], field: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from idc_site.api_fields import FlagField, TextField
 from idc_site.api_schema import CodedErrorSerializer
 from webhooks.addresses import MAX_URL
 from webhooks.models import Delivery, DeliveryStatus, Webhook
@@ -16,13 +17,13 @@ from webhooks.models.webhook import PauseReason
 class WebhookCreateSerializer(serializers.Serializer[Any]):
     """Where to send."""
 
-    url = serializers.CharField(max_length=MAX_URL, help_text="A whole address, https or http, that is public.")
+    url = TextField(max_length=MAX_URL, help_text="A whole address, https or http, that is public.")
 
 
 class WebhookChangeSerializer(serializers.Serializer[Any]):
     """Pause or resume."""
 
-    is_active = serializers.BooleanField()
+    is_active = FlagField()
 
 
 class WebhookSerializer(serializers.ModelSerializer[Webhook]):
@@ -60,7 +61,7 @@ class WebhookWithSecretSerializer(WebhookSerializer):
 
     class Meta(WebhookSerializer.Meta):
         fields = (*WebhookSerializer.Meta.fields, "secret")  # type: ignore[assignment]  # one more
-        read_only_fields = fields
+        read_only_fields = fields  # type: ignore[assignment]  # one more
 
 
 class WebhookListSerializer(serializers.Serializer[Any]):
