@@ -28,7 +28,7 @@ SCALE_TOLERANCE = 2.0  # as a factor, both ways
 
 SIDE = 50  # px
 CLIP = 6.0  # standard deviations
-AT_ONCE = 4  # patches measured together: what more of them need, the allocator gives back and asks for anew each time
+AT_ONCE = 8  # patches measured together: more do not fit the processor's second cache
 TISSUE_DENSITY = 0.15  # mean optical density of a pixel that is more than glass
 FAINT = 0.01  # optical density that counts as nothing: keeps ratios of almost empty patches finite
 FAINT_VARIANCE = 0.002  # likewise: below it correlations of channels are those of noise
