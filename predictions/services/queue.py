@@ -25,6 +25,7 @@ from predictions import inference
 from predictions.exceptions import NotRetryable
 from predictions.models import Event, Explanation, Job, ModelVersion, PatchImage, Prediction, Priority, Status
 from predictions.models.job import ATTEMPTS
+from predictions.models.patch import shown_um_per_pixel
 from predictions.services.judge import judge
 from predictions.services.wake import say_asleep, say_awake, wake, wake_another, wake_on_commit
 from predictions.waiting import FINISHED
@@ -170,11 +171,11 @@ def _explain(job: Explanation, engine: Engine, *, model_sha256: str) -> None:
 
 def _stack(jobs: Sequence[Prediction]) -> tuple[NDArray[np.uint8], list[float | None]]:
     """The pixels of the jobs, uint8 [n, 50, 50, 3], and the um per pixel of each where it is stated."""
-    images = PatchImage.objects.filter(patch__in=[job.patch_id for job in jobs]).select_related("patch")
-    stated = (f"patch__{field}" for field in ("um_per_pixel", "source_width", "source_height"))
-    found = {image.patch_id: image for image in images.only("pixels", *stated)}
-    ours = [found[job.patch_id] for job in jobs]
-    return np.stack([from_bytes(image.pixels) for image in ours]), [image.patch.shown_um_per_pixel for image in ours]
+    images = PatchImage.objects.filter(patch__in=[job.patch_id for job in jobs])
+    stated = ("patch__um_per_pixel", "patch__source_width", "patch__source_height")
+    found = {key: (pixels, scale) for key, pixels, *scale in images.values_list("patch_id", "pixels", *stated)}
+    pixels, scales = zip(*(found[job.patch_id] for job in jobs), strict=True)
+    return np.stack([from_bytes(content) for content in pixels]), [shown_um_per_pixel(*scale) for scale in scales]
 
 
 def finish(jobs: Sequence[Prediction], output: EngineOutput, flags: Sequence[Sequence[str]]) -> int:
