@@ -8,7 +8,7 @@ CHECK_ENV := SECRET_KEY=only-for-the-checks-0123456789-abcdefghijklmnopqrstuvwxy
 	DATABASE_URL=postgresql://nobody@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
 WRITE_SCHEMA := $(CHECK_ENV) $(BIN)/python -W error manage.py spectacular --validate --fail-on-warn
 
-.PHONY: help run test check schema fix messages requirements train evaluate errors bench bench-engine
+.PHONY: help run test check schema fix messages requirements train evaluate errors bench bench-engine bench-api
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -71,5 +71,8 @@ errors: .venv/.run  ## contact sheets of the default model's worst errors, in va
 bench-engine: .venv/.dev  ## the engine alone, beside Keras and a bare LiteRT loop
 	$(BIN)/python -m benchmarks.engine
 
-bench: .venv/.dev  ## measure the engine, the pages and the memory; prints the table of docs/performance.md
+bench-api: .venv/.dev  ## the API of a running site: bulk, one by one, twenty clients (real patches with IDC_DATA)
+	$(BIN)/python -m benchmarks.api
+
+bench: .venv/.dev  ## measure the engine, the pages, the API, lists and memory; prints the table of docs/performance.md
 	$(BIN)/python -m benchmarks

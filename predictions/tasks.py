@@ -4,12 +4,10 @@ from celery import shared_task
 
 from predictions import services
 from predictions.services import chores
-from predictions.services.wake import heard
 
 
 @shared_task
 def drain_task() -> None:
-    heard()
     services.drain()
 
 

@@ -18,14 +18,26 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from predictions.models import Prediction, Status
-
 logger = logging.getLogger(__name__)
 
 FINISHED = "predictions_finished"  # payload: keys of predictions, with commas between them
+FIRST_LOOK_SECONDS = 0.1  # at what was finished before this request began to listen
 LOOK_SECONDS = 1.0
 IDLE_SECONDS = 60.0  # without anyone who waits, the listener ends
 PAUSE_SECONDS = 1.0  # before it connects again
+
+
+class Waiter:
+    """A request that waits. left: the keys of its predictions that are not known to be finished."""
+
+    def __init__(self, keys: Collection[int]) -> None:
+        self.left = set(keys)
+        self.told = threading.Event()
+
+    def tell(self, keys: Collection[int]) -> None:
+        self.left.difference_update(keys)
+        if not self.left:
+            self.told.set()
 
 
 class Ear:
@@ -33,26 +45,26 @@ class Ear:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[int, set[threading.Event]] = {}
+        self._waiting: dict[int, set[Waiter]] = {}
         self._process = 0
         self.places = threading.BoundedSemaphore(settings.WAITING_REQUESTS)
 
     @contextmanager
-    def told_of(self, keys: Collection[int]) -> Iterator[threading.Event]:
-        """An event that is set whenever one of these predictions is finished."""
-        told = threading.Event()
+    def told_of(self, keys: Collection[int]) -> Iterator[Waiter]:
+        """A waiter that is told whenever one of these predictions is finished."""
+        waiter = Waiter(keys)
         with self._lock:
             for key in keys:
-                self._waiting.setdefault(key, set()).add(told)
+                self._waiting.setdefault(key, set()).add(waiter)
             if self._process != os.getpid():  # also after a fork, which takes no threads along
                 self._process = os.getpid()
                 threading.Thread(target=self._listen, name="finished predictions", daemon=True).start()
         try:
-            yield told
+            yield waiter
         finally:
             with self._lock:
                 for key in keys:
-                    self._waiting[key].discard(told)
+                    self._waiting[key].discard(waiter)
                     if not self._waiting[key]:
                         del self._waiting[key]
 
@@ -64,10 +76,9 @@ class Ear:
                 connection.ensure_connection()
                 with connection.cursor() as cursor:
                     cursor.execute(f"LISTEN {FINISHED}")
-                self._tell_all()  # what was finished while nobody listened
                 while True:
                     for payload in _heard(connection):
-                        self._tell(payload)
+                        self._tell({int(key) for key in payload.split(",") if key})
                     if self._waiting:
                         heard_at = time.monotonic()
                     elif self._is_over(heard_at):
@@ -87,17 +98,10 @@ class Ear:
             self._process = 0
             return True
 
-    def _tell(self, payload: str) -> None:
+    def _tell(self, keys: set[int]) -> None:
         with self._lock:
-            for key in payload.split(","):
-                for told in self._waiting.get(int(key or 0), ()):
-                    told.set()
-
-    def _tell_all(self) -> None:
-        with self._lock:
-            for waiting in self._waiting.values():
-                for told in waiting:
-                    told.set()
+            for waiter in {waiter for key in keys for waiter in self._waiting.get(key, ())}:
+                waiter.tell(keys)
 
 
 def _heard(connection: BaseDatabaseWrapper) -> list[str]:
@@ -106,9 +110,9 @@ def _heard(connection: BaseDatabaseWrapper) -> list[str]:
         if not select.select([connection.connection], [], [], LOOK_SECONDS)[0]:
             return []
         connection.connection.poll()
-        notifications = [notification.payload for notification in connection.connection.notifies]
+        payloads = [notification.payload for notification in connection.connection.notifies]
         connection.connection.notifies.clear()
-        return notifications
+        return payloads
 
 
 _ear = Ear()
@@ -116,23 +120,24 @@ _ear = Ear()
 
 def wait_until_finished(keys: Collection[int], *, seconds: float) -> bool:
     """Whether all these predictions are finished in time. Past WAITING_REQUESTS of this process nobody waits more."""
-    deadline = time.monotonic() + seconds
     if not _ear.places.acquire(blocking=False):
         return not _unfinished(keys)
+    deadline = time.monotonic() + seconds
+    pause = FIRST_LOOK_SECONDS
     try:
-        with _ear.told_of(keys) as told:
-            while left := _unfinished(keys):
-                pause = min(LOOK_SECONDS, deadline - time.monotonic())
-                if pause <= 0:
-                    return False
-                told.wait(pause)
-                told.clear()
-                keys = left
+        with _ear.told_of(keys) as waiter:
+            while not waiter.told.wait(min(pause, max(deadline - time.monotonic(), 0))):
+                left = _unfinished(keys)
+                if not left or time.monotonic() >= deadline:
+                    return not left
+                pause = LOOK_SECONDS
             return True
     finally:
         _ear.places.release()
 
 
 def _unfinished(keys: Collection[int]) -> list[int]:
-    waiting = [Status.QUEUED, Status.RUNNING]
-    return list(Prediction.objects.filter(pk__in=keys, status__in=waiting).values_list("pk", flat=True))
+    statement = "SELECT id FROM predictions_prediction WHERE id = ANY(%s) AND status IN ('queued', 'running')"
+    with connections["default"].cursor() as cursor:
+        cursor.execute(statement, [list(keys)])
+        return [key for (key,) in cursor.fetchall()]

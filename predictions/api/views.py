@@ -161,6 +161,10 @@ class PredictionHeatmap(APIView):
         return response
 
 
+# What a worker writes into a prediction, as far as the answer tells it.
+ANSWER = ("status", "probability", "flags", "finished_at", "error_code", "error_message")
+
+
 def _received(request: Request) -> list[ReceivedFile]:
     """The decoded files of the field `image`, or the members of the one archive in `zip`."""
     images, archives = request.FILES.getlist("image"), request.FILES.getlist("zip")
@@ -182,9 +186,10 @@ def _wait(patches: list[Patch], seconds: int) -> bool:
     }
     unfinished = [key for key, prediction in predictions.items() if not prediction.is_finished]
     is_answered = not unfinished or wait_until_finished(unfinished, seconds=seconds)
-    fresh = Prediction.objects.with_patch_and_model().in_bulk(unfinished)
-    for patch in patches:
-        patch.current_prediction = fresh.get(patch.current_prediction_id or 0, patch.current_prediction)
+    fresh = Prediction.objects.filter(pk__in=unfinished).values_list("pk", *ANSWER)
+    for key, *answer in fresh:
+        for field, value in zip(ANSWER, answer, strict=True):
+            setattr(predictions[key], field, value)
     return is_answered
 
 

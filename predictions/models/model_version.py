@@ -3,16 +3,35 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Now
 
 LISTED = 50
 
+# Asked before every claim. SQL, because Django takes four times as long to write it as PostgreSQL to answer it.
+WAITING = """
+SELECT version.id, version.version, version.sha256, version.is_active, version.threshold, version.likeness_limit
+FROM predictions_modelversion AS version CROSS JOIN LATERAL ({first}) AS waiting
+ORDER BY waiting.urgency, version.id
+"""
+FIRST_PREDICTION = """
+SELECT priority AS urgency FROM predictions_prediction
+WHERE status = 'queued' AND model_version_id = version.id AND next_attempt_at <= statement_timestamp()
+ORDER BY priority, id LIMIT 1
+"""
+FIRST_EXPLANATION = """
+SELECT explanation.id AS urgency
+FROM predictions_explanation AS explanation JOIN predictions_prediction AS answered ON answered.id = prediction_id
+WHERE explanation.status = 'queued' AND answered.model_version_id = version.id
+    AND explanation.next_attempt_at <= statement_timestamp()
+ORDER BY explanation.id LIMIT 1
+"""
+
 
 class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     def active(self) -> ModelVersion | None:
-        return self.without_card().filter(is_active=True).first()
+        return next(iter(self.without_card().filter(is_active=True)), None)  # one at most, so in no order
 
     def without_card(self) -> ModelVersionQuerySet:
         """A card is 40 KB of JSON, and read when it is asked for: a name or a threshold costs nothing of it."""
@@ -22,23 +41,13 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         """The active one first, then the newest: as many as a page shows."""
         return self.order_by("-is_active", "-registered_at", "-pk")[:LISTED]
 
-    def with_waiting_work(self) -> ModelVersionQuerySet:
-        """Versions that have predictions to claim, the one with the most urgent first."""
-        from predictions.models.prediction import Prediction
+    def with_waiting_work(self) -> list[ModelVersion]:
+        """Versions that have predictions to claim, the one with the most urgent first. Without their cards."""
+        return list(self.raw(WAITING.format(first=FIRST_PREDICTION)))
 
-        waiting = Prediction.objects.claimable().filter(model_version=OuterRef("pk"))
-        return (
-            self.without_card()
-            .filter(Exists(waiting))
-            .order_by(Subquery(waiting.order_by("priority").values("priority")[:1]), "pk")
-        )
-
-    def with_waiting_explanations(self) -> ModelVersionQuerySet:
-        """Versions whose answers someone wants explained, and that can be claimed."""
-        from predictions.models.explanation import Explanation
-
-        waiting = Explanation.objects.claimable().filter(prediction__model_version=OuterRef("pk"))
-        return self.without_card().filter(Exists(waiting)).order_by(Subquery(waiting.order_by("pk").values("pk")[:1]))
+    def with_waiting_explanations(self) -> list[ModelVersion]:
+        """Versions whose answers someone wants explained, and that can be claimed. Without their cards."""
+        return list(self.raw(WAITING.format(first=FIRST_EXPLANATION)))
 
 
 class ModelVersion(models.Model):

@@ -139,10 +139,12 @@ class Patch(models.Model):
 
     @property
     def shown_um_per_pixel(self) -> float | None:
-        """The stated scale of the 50x50 pixels, whose longer side held all of the source's."""
-        if self.um_per_pixel is None:
-            return None
-        return self.um_per_pixel * max(self.source_width, self.source_height) / PATCH_SIDE
+        return shown_um_per_pixel(self.um_per_pixel, self.source_width, self.source_height)
+
+
+def shown_um_per_pixel(um_per_pixel: float | None, width: int, height: int) -> float | None:
+    """The stated scale of the 50x50 pixels, whose longer side held all of the source's."""
+    return None if um_per_pixel is None else um_per_pixel * max(width, height) / PATCH_SIDE
 
 
 class OctetLength(Func):

@@ -21,13 +21,13 @@ ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 NULL = "\\N"
 
 
-def next_keys(model: type[Model], number: int) -> list[int]:
-    """Keys that no row has, from the sequence of the table: so rows that name each other can be made together."""
+def next_keys(*wanted: tuple[type[Model], int]) -> list[list[int]]:
+    """So many keys of each model, from the sequences: rows that name each other can then be made together."""
+    one = "ARRAY(SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s))"
+    parameters = [value for model, number in wanted for value in (model._meta.db_table, number)]
     with connection.cursor() as cursor:
-        sequence = [model._meta.db_table, model._meta.pk.column if model._meta.pk else ""]
-        statement = "SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)"
-        cursor.execute(statement, [*sequence, number])
-        return [key for (key,) in cursor.fetchall()]
+        cursor.execute("SELECT " + ", ".join([one] * len(wanted)), parameters)
+        return [list(keys) for keys in cursor.fetchone()]
 
 
 def insert(rows: Sequence[Model]) -> None:

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml import gate
-from predictions.models import Patch, Prediction
 
 
-def judge(jobs: Sequence[Prediction], pixels: NDArray[np.uint8], embeddings: NDArray[np.float32]) -> list[list[str]]:
-    """The flags of each job, codes of ml.gate.FLAGS. The jobs are of one model version.
+def judge(
+    pixels: NDArray[np.uint8], scales: Sequence[float | None], embeddings: NDArray[np.float32], *, limit: float
+) -> list[list[str]]:
+    """The flags of n patches that one model answered: codes of ml.gate.FLAGS.
 
-    pixels: uint8 [n, 50, 50, 3]. embeddings: float32 [n, 64], as the engine of that version gave them.
+    pixels: uint8 [n, 50, 50, 3]. scales: um per pixel of these, where it is stated. embeddings: float32 [n, 64], as the
+    model's engine gave them. limit: of its card, how far out they may lie.
     """
-    stated = Patch.objects.filter(pk__in=[job.patch_id for job in jobs], um_per_pixel__isnull=False)
-    scales = {patch.pk: patch.shown_um_per_pixel for patch in stated}
-    found = gate.flags_of_all(pixels, [scales.get(job.patch_id) for job in jobs])
-    is_unlike = gate.is_unlike(embeddings, jobs[0].model_version.likeness_limit)
+    found = gate.flags_of_all(pixels, scales)
+    is_unlike = gate.is_unlike(embeddings, limit)
     return [[*codes, *(["unlike"] if unlike else [])] for codes, unlike in zip(found, is_unlike, strict=True)]

@@ -25,8 +25,9 @@ from predictions import inference
 from predictions.exceptions import NotRetryable
 from predictions.models import Event, Explanation, Job, ModelVersion, PatchImage, Prediction, Priority, Status
 from predictions.models.job import ATTEMPTS
+from predictions.models.patch import shown_um_per_pixel
 from predictions.services.judge import judge
-from predictions.services.wake import wake, wake_on_commit
+from predictions.services.wake import say_asleep, say_awake, wake, wake_another, wake_on_commit
 from predictions.waiting import FINISHED
 
 logger = logging.getLogger(__name__)
@@ -76,11 +77,16 @@ def drain(*, seconds: float = DRAIN_SECONDS) -> int:
     """
     deadline, total = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
+        say_awake()
         claimed = _drain_once() or _explain_once()
+        if not claimed:
+            # What was committed while nobody sent a wake-up is found by this last look.
+            say_asleep()
+            claimed = _drain_once()
         if not claimed:
             return total
         total += claimed
-    wake()
+    wake_another()
     return total
 
 
@@ -104,7 +110,7 @@ def _drain_once() -> int:
             for job in jobs:
                 job.model_version = model_version  # else the gate, which reads its card, asks the database again
             if len(jobs) == STACK:
-                wake()  # there may be more: another worker may take it
+                wake_another()
             if jobs:
                 _answer(jobs, engine)
             claimed += len(jobs)
@@ -136,9 +142,9 @@ def _lease() -> timedelta:
 def _answer(jobs: Sequence[Prediction], engine: Engine) -> None:
     """Predict the stack and judge it; if that raises, one by one, so that a bad patch fails alone."""
     try:
-        pixels = _stack(jobs)
+        pixels, scales = _stack(jobs)
         output = engine.predict(pixels)
-        flags = judge(jobs, pixels, output.embedding)
+        flags = judge(pixels, scales, output.embedding, limit=jobs[0].model_version.likeness_limit)
     except Exception:
         if len(jobs) == 1:
             logger.exception("Prediction %s failed in attempt %d.", jobs[0].uuid, jobs[0].attempt)
@@ -153,7 +159,7 @@ def _answer(jobs: Sequence[Prediction], engine: Engine) -> None:
 
 def _explain(job: Explanation, engine: Engine, *, model_sha256: str) -> None:
     try:
-        (pixels,) = _stack([job.prediction])
+        ((pixels,), _) = _stack([job.prediction])
         png = render_png(occlusion_map(engine, pixels), model_sha256=model_sha256)
     # Whatever the reason is, the job has its attempts and then says that it failed.
     except Exception:
@@ -163,11 +169,13 @@ def _explain(job: Explanation, engine: Engine, *, model_sha256: str) -> None:
     finish_explanation(job, png)
 
 
-def _stack(jobs: Sequence[Prediction]) -> NDArray[np.uint8]:
-    """The pixels of the jobs, uint8 [n, 50, 50, 3]."""
+def _stack(jobs: Sequence[Prediction]) -> tuple[NDArray[np.uint8], list[float | None]]:
+    """The pixels of the jobs, uint8 [n, 50, 50, 3], and the um per pixel of each where it is stated."""
     images = PatchImage.objects.filter(patch__in=[job.patch_id for job in jobs])
-    found = dict(images.values_list("patch_id", "pixels"))
-    return np.stack([from_bytes(found[job.patch_id]) for job in jobs])
+    stated = ("patch__um_per_pixel", "patch__source_width", "patch__source_height")
+    found = {key: (pixels, scale) for key, pixels, *scale in images.values_list("patch_id", "pixels", *stated)}
+    pixels, scales = zip(*(found[job.patch_id] for job in jobs), strict=True)
+    return np.stack([from_bytes(content) for content in pixels]), [shown_um_per_pixel(*scale) for scale in scales]
 
 
 def finish(jobs: Sequence[Prediction], output: EngineOutput, flags: Sequence[Sequence[str]]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -15,9 +15,16 @@ from predictions.exceptions import QuotaExceeded
 from predictions.models import Usage
 
 DAY = timedelta(hours=24)
-COUNT = """
+# Counts, unless that would be more than is left: then no row is touched.
+SPEND = """
+WITH today AS (
+    SELECT coalesce(sum(number), 0) AS of_owner, coalesce(sum(number) FILTER (WHERE token = %(token)s), 0) AS of_token
+    FROM predictions_usage
+    WHERE owner_id = %(owner)s AND hour > statement_timestamp() - %(day)s
+)
 INSERT INTO predictions_usage AS used (owner_id, token, hour, number)
-VALUES (%s, %s, date_trunc('hour', statement_timestamp()), %s)
+SELECT %(owner)s, %(token)s, date_trunc('hour', statement_timestamp()), %(number)s FROM today
+WHERE of_owner + %(number)s <= %(most)s AND (%(most_of_token)s IS NULL OR of_token + %(number)s <= %(most_of_token)s)
 ON CONFLICT (owner_id, hour, token) DO UPDATE SET number = used.number + EXCLUDED.number
 """
 
@@ -44,9 +51,15 @@ def spend(owner: User, token: ApiToken | None, number: int) -> None:
     Raises:
         QuotaExceeded: that is more than is left; nothing is counted.
     """
-    if number > left_today(owner, token):
-        raise QuotaExceeded
-    if number:
-        token_id: UUID | None = token.uuid if token else None
-        with connection.cursor() as cursor:
-            cursor.execute(COUNT, [owner.pk, token_id, number])
+    parameters: dict[str, Any] = {
+        "owner": owner.pk,
+        "token": token.uuid if token else None,
+        "number": number,
+        "day": DAY,
+        "most": settings.PATCHES_PER_DAY,
+        "most_of_token": token.patches_per_day if token else None,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(SPEND, parameters)
+        if not cursor.rowcount:
+            raise QuotaExceeded

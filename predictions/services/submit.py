@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
@@ -83,8 +83,7 @@ def submit(
         UnknownBatch: the owner has no batch of this id.
         IdempotencyConflict: the key was used for other content.
     """
-    # One submission of a user at a time: the quota and "sent before" are decided under this lock.
-    locked = User.objects.select_for_update(no_key=True).annotate(now=Now()).get(pk=owner.pk)
+    now = _lock(owner)
     fingerprint = _fingerprint(files, visibility, um_per_pixel, batch_id) if idempotency_key else ""
     if idempotency_key and (earlier := _earlier(owner, idempotency_key, fingerprint)):
         return earlier
@@ -92,9 +91,15 @@ def submit(
     for file in files:
         if file.patch:
             decoded.setdefault(file.patch.sha256, file)  # sent twice: the first gives it its name
-    batch = _batch(owner=owner, source=source, batch_id=batch_id) if batch_id or decoded else None
-    if batch is None:
+    if not batch_id and not decoded:
         return Submission(None, [_item(file, patch=None) for file in files])
+    known = _known(owner, decoded)
+    keys = bulk.next_keys((Batch, 1), (Patch, len(decoded) - len(known)), (Prediction, len(decoded) - len(known)))
+    if batch_id:
+        batch = _own_batch(owner=owner, batch_id=batch_id)
+    else:
+        batch = Batch(pk=keys[0][0], owner=owner, source=source, created_at=now)
+        bulk.insert([batch])
     model_version = ModelVersion.objects.active()
     if model_version is None:
         raise NoActiveModel
@@ -102,7 +107,6 @@ def submit(
 
     position = 1 + ((batch.items.aggregate(last=Max("position"))["last"] or 0) if batch_id else 0)
     priority = Priority.INTERACTIVE if position + len(files) - 1 <= INTERACTIVE_ITEMS else Priority.BULK
-    known = {patch.sha256: patch for patch in Patch.objects.filter(owner=owner, sha256__in=decoded)}
     _ask_again(list(known.values()), model_version=model_version, priority=priority)
     new = {
         digest: Patch(
@@ -120,7 +124,7 @@ def submit(
         if digest not in known and (patch := file.patch)
     }
     pixels = [patch.pixels.tobytes() for digest in new if (patch := decoded[digest].patch)]
-    _store(list(new.values()), pixels, model_version=model_version, priority=priority, now=locked.now)
+    _store(list(new.values()), pixels, *keys[1:], model_version=model_version, priority=priority, now=now)
     patches = known | new
     items = [
         _item(file, patch=patches[file.patch.sha256] if file.patch else None, batch=batch, position=place)
@@ -138,17 +142,33 @@ def submit(
                 "batch": batch,
                 "first": position,
                 "last": items[-1].position,
-                "created_at": locked.now,
+                "created_at": now,
             },
         )
-    Event.objects.create(
-        kind=Event.Kind.SUBMITTED,
-        actor=owner,
-        subject=str(batch.uuid),
-        payload={"files": len(files), "new": len(new), "source": source},
-    )
+    payload = {"files": len(files), "new": len(new), "source": source}
+    bulk.insert([Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=str(batch.uuid), payload=payload)])
     wake_on_commit()
     return Submission(batch, items)
+
+
+def _lock(owner: User) -> datetime:
+    """One submission of a user at a time: quota and "sent before" are decided under this lock. The database's time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp() FROM accounts_user WHERE id = %s FOR NO KEY UPDATE", [owner.pk])
+        row = cursor.fetchone()
+    if row is None:
+        raise User.DoesNotExist
+    now: datetime = row[0]
+    return now
+
+
+def _known(owner: User, digests: Collection[str]) -> dict[str, Patch]:
+    """The patches of these digests that the owner has sent before."""
+    with connection.cursor() as cursor:
+        statement = "SELECT id FROM predictions_patch WHERE owner_id = %s AND sha256 = ANY(%s)"
+        cursor.execute(statement, [owner.pk, list(digests)])
+        keys = [key for (key,) in cursor.fetchall()]
+    return {patch.sha256: patch for patch in Patch.objects.filter(pk__in=keys)} if keys else {}
 
 
 def _fingerprint(
@@ -170,9 +190,7 @@ def _earlier(owner: User, key: str, fingerprint: str) -> Submission | None:
     return Submission(found.batch, list(items.with_answer()))
 
 
-def _batch(*, owner: User, source: Source, batch_id: UUID | None) -> Batch:
-    if batch_id is None:
-        return Batch.objects.create(owner=owner, source=source)
+def _own_batch(*, owner: User, batch_id: UUID) -> Batch:
     try:
         return Batch.objects.get(owner=owner, uuid=batch_id)
     except Batch.DoesNotExist as error:
@@ -184,10 +202,16 @@ def _notes(patch: DecodedPatch) -> list[str]:
 
 
 def _store(
-    patches: list[Patch], pixels: list[bytes], *, model_version: ModelVersion, priority: Priority, now: datetime
+    patches: list[Patch],
+    pixels: list[bytes],
+    patch_keys: list[int],
+    keys: list[int],
+    *,
+    model_version: ModelVersion,
+    priority: Priority,
+    now: datetime,
 ) -> None:
     """Insert new patches, their pixels, and for each a prediction to be made, which is its current one."""
-    patch_keys, keys = bulk.next_keys(Patch, len(patches)), bulk.next_keys(Prediction, len(patches))
     predictions = []
     for patch, patch_key, key in zip(patches, patch_keys, keys, strict=True):
         patch.pk, patch.created_at = patch_key, now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache
 
 from django.conf import settings
@@ -16,29 +17,43 @@ logger = logging.getLogger(__name__)
 
 # A wake-up that waited longer says nothing new: the sweep has sent another by then.
 EXPIRES = 30
-# While this key is there, a wake-up lies unread in the queue, and another would say the same. `heard` removes it before
-# anything is claimed, so whatever was committed before the key was seen is found by that very wake-up. A message that
-# is lost leaves the key for no longer than this, which is less than the sweep waits.
-PENDING, PENDING_MS = "idc:woken", 1_000
+# While this key is there, a wake-up lies unread in the queue or a worker is at work: another would say nothing new. Who
+# removes it looks for work once more (`drain`), so whatever was committed before the key was seen is found. A message
+# or a worker that is lost leaves the key for no longer than this, which is less than the sweep waits.
+AWAKE, AWAKE_MS = "idc:awake", 1_000
 
 
 def wake() -> None:
     """Tell the workers that there may be work. Losing or doubling it changes nothing."""
+    _try(lambda broker: broker.set(AWAKE, 1, nx=True, px=AWAKE_MS) and _send())
+
+
+def wake_another() -> None:
+    """There is more than one worker can take at once."""
+    _try(lambda broker: _send())
+
+
+def say_awake() -> None:
+    """This worker is at work: nobody needs to wake it."""
+    _try(lambda broker: broker.set(AWAKE, 1, px=AWAKE_MS))
+
+
+def say_asleep() -> None:
+    """Whoever has work from now on must wake a worker."""
+    _try(lambda broker: broker.delete(AWAKE))
+
+
+def _send() -> None:
     from predictions.tasks import drain_task
 
+    drain_task.apply_async(expires=EXPIRES)
+
+
+def _try(tell: Callable[[Redis], object]) -> None:
     try:
-        if _broker().set(PENDING, 1, nx=True, px=PENDING_MS):
-            drain_task.apply_async(expires=EXPIRES)
+        tell(_broker())
     except (OperationalError, RedisError) as error:
         logger.warning("The broker did not take a wake-up (%s); the next sweep sends another.", error)
-
-
-def heard() -> None:
-    """The wake-up is read: what comes from now on needs another."""
-    try:
-        _broker().delete(PENDING)
-    except RedisError as error:
-        logger.warning("The broker does not answer (%s).", error)
 
 
 def wake_on_commit() -> None:
@@ -47,10 +62,7 @@ def wake_on_commit() -> None:
 
 @cache
 def _broker() -> Redis:
-    options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    # One more try, for a connection that was closed while idle: neither uploads nor workers wait for a hint.
     return Redis.from_url(
-        settings.REDIS_URL,
-        socket_connect_timeout=options["socket_connect_timeout"],
-        socket_timeout=options["socket_timeout"],
-        retry=Retry(NoBackoff(), 1),  # a connection that was closed while idle; whoever uploads waits for nothing more
+        settings.REDIS_URL, socket_connect_timeout=0.5, socket_timeout=0.5, retry=Retry(NoBackoff(), 1)
     )
