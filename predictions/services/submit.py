@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
@@ -31,6 +31,7 @@ from predictions.models import (
     Visibility,
 )
 from predictions.services import bulk, quota
+from predictions.services.lookup import lock, look
 from predictions.services.wake import wake_on_commit
 from predictions.uploads import ReceivedFile
 
@@ -83,7 +84,7 @@ def submit(
         UnknownBatch: the owner has no batch of this id.
         IdempotencyConflict: the key was used for other content.
     """
-    now = _lock(owner)
+    now = lock(owner)
     fingerprint = _fingerprint(files, visibility, um_per_pixel, batch_id) if idempotency_key else ""
     if idempotency_key and (earlier := _earlier(owner, idempotency_key, fingerprint)):
         return earlier
@@ -93,23 +94,21 @@ def submit(
             decoded.setdefault(file.patch.sha256, file)  # sent twice: the first gives it its name
     if not batch_id and not decoded:
         return Submission(None, [_item(file, patch=None) for file in files])
-    known = _known(owner, decoded)
-    keys = bulk.next_keys((Batch, 1), (Patch, len(decoded) - len(known)), (Prediction, len(decoded) - len(known)))
+    found = look(owner, decoded)
     if batch_id:
         batch = _own_batch(owner=owner, batch_id=batch_id)
     else:
-        batch = Batch(pk=keys[0][0], owner=owner, source=source, created_at=now)
-        bulk.insert([batch])
-    model_version = ModelVersion.objects.active()
-    if model_version is None:
+        batch = Batch(pk=found.batch_key, owner=owner, source=source, created_at=now)
+    if found.model_version is None:
         raise NoActiveModel
     quota.spend(owner, token, sum(1 for file in files if file.patch))
 
     position = 1 + ((batch.items.aggregate(last=Max("position"))["last"] or 0) if batch_id else 0)
     priority = Priority.INTERACTIVE if position + len(files) - 1 <= INTERACTIVE_ITEMS else Priority.BULK
-    _ask_again(list(known.values()), model_version=model_version, priority=priority)
+    _ask_again(list(found.known.values()), model_version=found.model_version, priority=priority)
     new = {
         digest: Patch(
+            pk=key,
             owner=owner,
             sha256=digest,
             source_width=patch.width,
@@ -119,56 +118,36 @@ def submit(
             visibility=visibility,
             quality={"notes": _notes(patch)},
             source=source,
+            created_at=now,
         )
-        for digest, file in decoded.items()
-        if digest not in known and (patch := file.patch)
+        for key, (digest, file) in zip(found.patch_keys, decoded.items(), strict=True)
+        if digest not in found.known and (patch := file.patch)
     }
-    pixels = [patch.pixels.tobytes() for digest in new if (patch := decoded[digest].patch)]
-    _store(list(new.values()), pixels, *keys[1:], model_version=model_version, priority=priority, now=now)
-    patches = known | new
+    images = [
+        PatchImage(patch=row, pixels=patch.pixels.tobytes())
+        for digest, row in new.items()
+        if (patch := decoded[digest].patch)
+    ]
+    predictions = _first_predictions(
+        new.values(), found.prediction_keys, model_version=found.model_version, priority=priority, now=now
+    )
+    patches = found.known | new
     items = [
         _item(file, patch=patches[file.patch.sha256] if file.patch else None, batch=batch, position=place)
         for place, file in enumerate(files, start=position)
     ]
-    bulk.insert(items)
+    payload = {"files": len(files), "new": len(new), "source": source}
+    event = Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=str(batch.uuid), payload=payload)
+    bulk.insert([] if batch_id else [batch], list(new.values()), images, predictions, items, [event])
     if new and owner.last_visibility != visibility:
         User.objects.filter(pk=owner.pk).update(last_visibility=visibility)
     if idempotency_key:
+        places = {"batch": batch, "first": position, "last": items[-1].position}
         IdempotencyKey.objects.update_or_create(
-            owner=owner,
-            key=idempotency_key,
-            defaults={
-                "fingerprint": fingerprint,
-                "batch": batch,
-                "first": position,
-                "last": items[-1].position,
-                "created_at": now,
-            },
+            owner=owner, key=idempotency_key, defaults={"fingerprint": fingerprint, "created_at": now, **places}
         )
-    payload = {"files": len(files), "new": len(new), "source": source}
-    bulk.insert([Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=str(batch.uuid), payload=payload)])
     wake_on_commit()
     return Submission(batch, items)
-
-
-def _lock(owner: User) -> datetime:
-    """One submission of a user at a time: quota and "sent before" are decided under this lock. The database's time."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT statement_timestamp() FROM accounts_user WHERE id = %s FOR NO KEY UPDATE", [owner.pk])
-        row = cursor.fetchone()
-    if row is None:
-        raise User.DoesNotExist
-    now: datetime = row[0]
-    return now
-
-
-def _known(owner: User, digests: Collection[str]) -> dict[str, Patch]:
-    """The patches of these digests that the owner has sent before."""
-    with connection.cursor() as cursor:
-        statement = "SELECT id FROM predictions_patch WHERE owner_id = %s AND sha256 = ANY(%s)"
-        cursor.execute(statement, [owner.pk, list(digests)])
-        keys = [key for (key,) in cursor.fetchall()]
-    return {patch.sha256: patch for patch in Patch.objects.filter(pk__in=keys)} if keys else {}
 
 
 def _fingerprint(
@@ -201,20 +180,12 @@ def _notes(patch: DecodedPatch) -> list[str]:
     return [*patch.notes, *(["drawn"] if patch.sha256 in example_digests() else [])]
 
 
-def _store(
-    patches: list[Patch],
-    pixels: list[bytes],
-    patch_keys: list[int],
-    keys: list[int],
-    *,
-    model_version: ModelVersion,
-    priority: Priority,
-    now: datetime,
-) -> None:
-    """Insert new patches, their pixels, and for each a prediction to be made, which is its current one."""
+def _first_predictions(
+    patches: Iterable[Patch], keys: Iterable[int], *, model_version: ModelVersion, priority: Priority, now: datetime
+) -> list[Prediction]:
+    """For each new patch a prediction to be made by the active model, which is its current one."""
     predictions = []
-    for patch, patch_key, key in zip(patches, patch_keys, keys, strict=True):
-        patch.pk, patch.created_at = patch_key, now
+    for patch, key in zip(patches, keys, strict=False):  # there are keys for known patches too
         prediction = Prediction(
             pk=key,
             patch=patch,
@@ -226,9 +197,7 @@ def _store(
         )
         patch.current_prediction = prediction
         predictions.append(prediction)
-    bulk.insert(patches)
-    bulk.insert([PatchImage(patch=patch, pixels=content) for patch, content in zip(patches, pixels, strict=True)])
-    bulk.insert(predictions)
+    return predictions
 
 
 def _ask_again(patches: list[Patch], *, model_version: ModelVersion, priority: Priority) -> None:

@@ -25,7 +25,12 @@ AWAKE, AWAKE_MS = "idc:awake", 1_000
 
 def wake() -> None:
     """Tell the workers that there may be work. Losing or doubling it changes nothing."""
-    _try(lambda broker: broker.set(AWAKE, 1, nx=True, px=AWAKE_MS) and _send())
+
+    def tell(broker: Redis) -> None:
+        if broker.set(AWAKE, 1, nx=True, px=AWAKE_MS):
+            _send()
+
+    _try(tell)
 
 
 def wake_another() -> None:
