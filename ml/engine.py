@@ -19,7 +19,7 @@ OUTPUT_SHAPES: list[list[int | None]] = [[None, 1], [None, EMBEDDING_SIZE]]
 THREADS = 2
 # Stacks of other sizes are padded to the next of these: an interpreter keeps its plan for one size, and
 # making a new plan costs more than the padding.
-STACK_SIZES = (1, 4, 8, 16, 32, 64)
+STACK_SIZES = (1, 4, 8, 16, 32, 48, 64)
 
 
 @dataclass(frozen=True)
