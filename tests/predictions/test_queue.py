@@ -17,7 +17,7 @@ from ml.engine import EngineOutput
 from predictions import inference, services
 from predictions.exceptions import NotRetryable
 from predictions.models import Event, ModelVersion, Patch, Prediction, Priority, Status
-from predictions.services import queue
+from predictions.services import queue, wake
 from tests.factories import answer, fail, submit_drawn
 
 LEASE = timedelta(seconds=30)
@@ -262,3 +262,38 @@ def test_setup_can_be_done_again(model_version: ModelVersion) -> None:
     call_command("setup", verbosity=0)
     assert list(ModelVersion.objects.values_list("pk", "version", "is_active")) == registered
     assert ModelVersion.objects.active() == model_version
+
+
+def test_a_wake_up_is_not_repeated_while_one_is_unread_or_a_worker_is_at_work(broker: Redis) -> None:
+    for _ in range(3):
+        wake.wake()
+    assert broker.llen("idc:predictions") == 1
+    wake.say_awake()
+    wake.wake()
+    assert broker.llen("idc:predictions") == 1
+    wake.say_asleep()
+    wake.wake()
+    assert broker.llen("idc:predictions") == 2
+    assert 0 < int(broker.pttl(wake.AWAKE)) <= wake.AWAKE_MS  # a worker that dies is not believed for longer
+
+
+def test_a_drain_looks_once_more_for_what_came_while_nobody_sent_a_wake_up(
+    owner: User, model_version: ModelVersion, broker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit_drawn(owner, 1)
+
+    def fall_asleep() -> None:
+        if Prediction.objects.count() == 1:
+            submit_drawn(owner, 2)  # committed at the last moment at which the worker counts as awake
+        wake.say_asleep()
+
+    monkeypatch.setattr(queue, "say_asleep", fall_asleep)
+    assert services.drain() == 2
+    assert not Prediction.objects.filter(status=Status.QUEUED).exists()
+    assert broker.get(wake.AWAKE) is None
+
+
+def test_a_full_stack_wakes_another_worker(owner: User, model_version: ModelVersion, broker: Redis) -> None:
+    submit_drawn(owner, *range(queue.STACK + 1))
+    services.drain()
+    assert broker.llen("idc:predictions") == 1

@@ -1,0 +1,55 @@
+"""Rows go in as they are, whether by INSERT or by COPY."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from accounts.models import User
+from predictions.models import Batch, BatchItem, Event, Source
+from predictions.services import bulk
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+# What either way could take for its own.
+ODD = st.sampled_from(["\\N", "\\.", "\t", "\n", "\r\n", "\\x41", "'; DROP TABLE x; --", "%s", "{}", "NULL", "\\", ""])
+
+
+@pytest.mark.parametrize("copies", [1, bulk.FEW, bulk.FEW + 1])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    text=TEXT | ODD, payload=st.dictionaries(TEXT, TEXT | st.none() | st.integers(-9, 9) | st.booleans(), max_size=3)
+)
+def test_any_text_and_json_is_stored_as_it_is(copies: int, text: str, payload: dict[str, object], owner: User) -> None:
+    events = [
+        Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=f"{text}"[:40], payload=payload) for _ in range(copies)
+    ]
+    Event.objects.all().delete()
+    bulk.insert(events)
+    assert list(Event.objects.values_list("subject", "payload", "actor")) == [(text, payload, owner.pk)] * copies
+    assert Event.objects.filter(created_at__isnull=True).count() == 0
+
+
+@pytest.mark.parametrize("number", [1, bulk.FEW + 1])
+def test_rows_that_name_each_other_go_in_together_and_references_are_checked(owner: User, number: int) -> None:
+    batch = Batch(pk=10**9, owner=owner, source=Source.API)
+    items = [BatchItem(batch=batch, position=place, name=f"{place}\t\\") for place in range(number)]
+    bulk.insert(items, [batch], [])
+    assert list(Batch.objects.get().items.order_by("position").values_list("position", "name")) == [
+        (place, f"{place}\t\\") for place in range(number)
+    ]
+    Batch.objects.all().delete()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        bulk.insert([BatchItem(batch_id=10**9 + 1, position=0, name="", patch=None)])
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_a_value_that_breaks_a_constraint_is_refused(owner: User) -> None:
+    twice = uuid.uuid4()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        bulk.insert([Batch(uuid=twice, owner=owner, source=Source.API) for _ in range(2)])
+    assert not Batch.objects.exists()
