@@ -24,9 +24,7 @@ ODD = st.sampled_from(["\\N", "\\.", "\t", "\n", "\r\n", "\\x41", "'; DROP TABLE
     text=TEXT | ODD, payload=st.dictionaries(TEXT, TEXT | st.none() | st.integers(-9, 9) | st.booleans(), max_size=3)
 )
 def test_any_text_and_json_is_stored_as_it_is(copies: int, text: str, payload: dict[str, object], owner: User) -> None:
-    events = [
-        Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=f"{text}"[:40], payload=payload) for _ in range(copies)
-    ]
+    events = [Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=text, payload=payload) for _ in range(copies)]
     Event.objects.all().delete()
     bulk.insert(events)
     assert list(Event.objects.values_list("subject", "payload", "actor")) == [(text, payload, owner.pk)] * copies
@@ -42,10 +40,10 @@ def test_rows_that_name_each_other_go_in_together_and_references_are_checked(own
         (place, f"{place}\t\\") for place in range(number)
     ]
     Batch.objects.all().delete()
+    bulk.insert([BatchItem(batch_id=10**9 + 1, position=0, name="")])
     with pytest.raises(IntegrityError), transaction.atomic():
-        bulk.insert([BatchItem(batch_id=10**9 + 1, position=0, name="", patch=None)])
-        with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        connection.check_constraints()
+    BatchItem.objects.all().delete()
 
 
 def test_a_value_that_breaks_a_constraint_is_refused(owner: User) -> None:
