@@ -87,7 +87,9 @@ def measure_all(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     how far the stains go together; then the palest and darkest hundredth in standard deviations from the
     mean, and how far detail runs in strands (coherence of the structure tensor, 0..1).
     """
-    stacks = [pixels[start : start + AT_ONCE] for start in range(0, max(len(pixels), 1), AT_ONCE)]
+    if not len(pixels):
+        return np.empty((0, len(TRAITS)), np.float32)
+    stacks = [pixels[start : start + AT_ONCE] for start in range(0, len(pixels), AT_ONCE)]
     return np.concatenate(list(_pool().map(_measure, stacks) if len(stacks) > 1 else map(_measure, stacks)))
 
 

@@ -28,7 +28,7 @@ class ServiceError(Exception):
 
 class FileRequired(ServiceError):
     code = "file_required"
-    message = _("Choose at least one image file, in the field “image”.")
+    message = _("Choose at least one image file, or a zip archive that holds some.")
 
 
 class RequestTooLarge(ServiceError):

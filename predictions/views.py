@@ -22,6 +22,7 @@ from accounts.models import User
 from idc_site.health import WORKER_SILENCE
 from ml import images, synthetic
 from predictions import services
+from predictions.archives import is_archive, receive_zip
 from predictions.exceptions import FileRequired, ServiceError
 from predictions.filters import GalleryFilter, HistoryFilter
 from predictions.forms import UploadForm
@@ -84,7 +85,7 @@ def new(request: HttpRequest) -> HttpResponse:
                 raise FileRequired
             submission = services.submit(
                 owner=user,
-                files=receive(files),
+                files=receive_zip(files[0]) if len(files) == 1 and is_archive(files[0]) else receive(files),
                 visibility=Visibility(form.cleaned_data["visibility"]),
                 source=Source.WEB,
                 um_per_pixel=form.cleaned_data["um_per_pixel"],
@@ -197,7 +198,8 @@ def change_review(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
 def ask(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     """Ask another model about the same patch."""
     prediction = _own_prediction(request, prediction_id)
-    other = get_object_or_404(ModelVersion, version=request.POST.get("model", ""))
+    wanted = request.POST.get("model", "").replace("\0", "")  # which PostgreSQL takes in no text
+    other = get_object_or_404(ModelVersion, version=wanted)
     return redirect(services.ask(patch=prediction.patch, model_version=other, actor=_user(request)))
 
 

@@ -14,6 +14,7 @@ from idc_site.api_schema import ErrorSerializer, View, coded_example, example, h
 from idc_site.errors import error_body
 from ml.formats import MESSAGES
 from predictions.api.serializers import RejectedSerializer, SubmissionSerializer, SubmitSerializer
+from predictions.archives import TooManyArchives
 from predictions.exceptions import FileRequired, IdempotencyConflict, NoActiveModel, QuotaExceeded, UnknownBatch
 from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL
 from predictions.pagination import NewestFirst
@@ -160,7 +161,7 @@ def create_operation() -> Callable[[View], View]:
             413: OpenApiResponse(NoneAcceptedSerializer, "The request, or each of its files, is too large."),
             415: OpenApiResponse(NoneAcceptedSerializer, "Each file is of a format that is not read."),
         },
-        errors=[UnknownBatch, IdempotencyConflict, QuotaExceeded, NoActiveModel],
+        errors=[UnknownBatch, IdempotencyConflict, QuotaExceeded, NoActiveModel, TooManyArchives],
         examples=[
             example(answered_at_once, 200),
             example(accepted, 202),

@@ -173,10 +173,9 @@ def _received(request: Request) -> list[ReceivedFile]:
     # A request may be larger than this only for an archive.
     if sum(image.size or 0 for image in images) > settings.REQUEST_MEGABYTES * 1024**2:
         raise RequestTooLarge
-    files = receive_zip(archives[0]) if archives else receive(images)
-    if not files:
+    if not images and not archives:
         raise FileRequired
-    return files
+    return receive_zip(archives[0]) if archives else receive(images)
 
 
 def _wait(patches: list[Patch], seconds: int) -> bool:

@@ -18,7 +18,7 @@ from pytest_django import Settings
 from accounts.models import ApiToken, Counter, Scope, User
 from accounts.tokens import create_token
 from ml.formats import MESSAGES
-from predictions import services
+from predictions import archives, services
 from predictions.models import Batch, BatchItem, IdempotencyKey, ModelVersion, Patch, Prediction, Usage
 from predictions.services import chores
 from tests import pictures
@@ -86,6 +86,26 @@ def test_each_member_of_an_archive_has_an_outcome_of_its_own(api: Api) -> None:
     assert names == ["study/1/one.png", "study/notes.txt", "study/2/two.jpg", "../out.png", "/root.png",
                      "C:/windows.png", "inner.zip", "again.png"]  # fmt: skip
     assert first.patch.original_name == "study/1/one.png"
+
+
+def test_a_member_without_a_name_is_refused_alone(api: Api) -> None:
+    content = packed({"abcd.png": pictures.png(seed=1), "good.png": pictures.png(seed=2)})
+    response = send_zip(api, content.replace(b"abcd.png", b"\0bcd.png"))
+    assert response.status_code == 202
+    assert response.json()["rejected"] == [rejected("", "unsafe_path")]
+
+
+def test_only_so_many_archives_are_unpacked_at_once(api: Api) -> None:
+    content = packed({"a.png": pictures.png()})
+    for _ in range(archives.ARCHIVES_AT_ONCE):
+        archives._places.acquire()
+    try:
+        refused = send_zip(api, content)
+    finally:
+        for _ in range(archives.ARCHIVES_AT_ONCE):
+            archives._places.release()
+    assert (refused.status_code, refused["Retry-After"], refused.json()["error"]["code"]) == (503, "5", "busy")
+    assert send_zip(api, content).status_code == 202
 
 
 def encrypted() -> bytes:
@@ -268,7 +288,7 @@ def test_who_does_not_ask_to_wait_gets_202_at_once(owner: User, prefer: str) -> 
 def test_what_is_answered_already_is_a_200_for_who_would_wait(owner: User) -> None:
     answer(submit_drawn(owner, 1)[0])
     image = pictures.save(Image.fromarray(drawn(1).pixels), "PNG")
-    response = waiting_api(owner, "respond-async, wait=7").post(image)
+    response = waiting_api(owner, "respond-async, Wait = 7").post(image)
     assert (response.status_code, response["Preference-Applied"]) == (200, "wait=7")
     assert response.json()["predictions"][0]["status"] == "succeeded"
 

@@ -16,6 +16,7 @@ from predictions.models import Batch, ModelVersion, Patch, Prediction, Visibilit
 from predictions.notes import SENTENCES
 from predictions.templatetags.probability import percent
 from tests import pictures
+from tests.api.test_creating import packed
 from tests.factories import answer, fail, submit_drawn
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -57,6 +58,25 @@ def test_bad_files_are_named_on_the_form(signed_in: Client) -> None:
     assert MESSAGES["not_an_image"] in page
     assert "<strong>&lt;img onerror=x&gt;.png</strong>" in page
     assert Patch.objects.count() == 0
+
+
+def test_an_archive_is_taken_without_scripts_too(signed_in: Client) -> None:
+    archive = SimpleUploadedFile("study.zip", packed({"a/1.png": pictures.png(seed=1), "a/2.txt": b"text"}))
+    response = signed_in.post(reverse("predictions:new"), {"image": archive, "visibility": "private"})
+    batch = Batch.objects.get()
+    assert response["Location"] == reverse("batch", args=[batch.uuid])
+    page = signed_in.get(response["Location"]).content.decode()
+    assert reverse("api:batch-csv", args=[batch.uuid]) in page
+    assert list(batch.items.order_by("position").values_list("name", "error_code")) == [
+        ("a/1.png", ""),
+        ("a/2.txt", "not_an_image"),
+    ]
+
+
+def test_asking_a_model_whose_name_is_none_is_a_404(signed_in: Client, owner: User) -> None:
+    (prediction,) = submit_drawn(owner, 1)
+    for name in ("", "none", "x\0"):
+        assert signed_in.post(reverse("predictions:ask", args=[prediction.uuid]), {"model": name}).status_code == 404
 
 
 @pytest.mark.parametrize(

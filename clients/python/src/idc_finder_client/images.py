@@ -151,7 +151,8 @@ def _of_zip(archive: zipfile.ZipFile) -> list[Image]:
 
         return Image(member.filename, member.file_size, str(member.CRC), read)
 
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    # Not `is_dir`: it fails on a name that is empty, as one that begins with NUL is.
+    members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     wanted = [member for member in members if all(map(_is_wanted, PurePosixPath(member.filename).parts))]
     found = [image(member) for member in wanted if _is_image(member.filename)]
     return sorted(found, key=lambda image: image.path)
