@@ -87,7 +87,7 @@ def rows() -> list[tuple[str, str]]:
         _rest(callers)
         bulk = _bulk(callers[:CONNECTIONS], everything[:BULK])
         _rest(callers)
-        zipped = _bulk(callers[CONNECTIONS : 2 * CONNECTIONS], everything[:BULK], is_zip=True)
+        zipped = _bulk(callers[CONNECTIONS : CONNECTIONS + 2], everything[:BULK], is_zip=True)
     return [
         *(
             (

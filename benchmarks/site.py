@@ -63,3 +63,13 @@ def _press(page: Page, seed: int) -> float:
     page.locator("#analyse").click()
     page.locator("[data-status=succeeded]").wait_for()
     return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print the table by itself."""
+    for what, figure in rows():
+        print(f"| {what} | {figure} |")
+
+
+if __name__ == "__main__":
+    main()
