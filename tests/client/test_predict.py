@@ -145,6 +145,17 @@ def test_three_lines_of_python_do_the_same(
     )
 
 
+def test_a_member_of_a_zip_without_a_name_harms_no_other(idc: Idc, tmp_path: Path) -> None:
+    path = tmp_path / "nameless.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("abcd.png", "good.png"):
+            archive.writestr(name, pictures.png())
+    path.write_bytes(path.read_bytes().replace(b"abcd.png", b"\0bcd.png"))
+    done = idc.run("predict", path, "--csv", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    assert [(line["path"], line["status"]) for line in table(tmp_path / "out.csv")] == [("good.png", "succeeded")]
+
+
 def test_a_damaged_member_of_a_zip_is_a_line_of_its_own(idc: Idc, tmp_path: Path) -> None:
     path = tmp_path / "damaged.zip"
     with zipfile.ZipFile(path, "w") as archive:
