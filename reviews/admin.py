@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from predictions.admin import ReadOnlyAdmin, thumbnail
+from predictions.admin.base import ReadOnlyAdmin, thumbnail
 from reviews.models import Draw, GroundTruth, Review, Week
 
 

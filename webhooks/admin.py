@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from predictions.admin import ReadOnlyAdmin
+from predictions.admin.base import ReadOnlyAdmin
 from webhooks.models import Delivery, Webhook
 
 

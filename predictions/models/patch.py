@@ -81,6 +81,7 @@ class Patch(models.Model):
     quality: what the decoder noted, {"notes": [...]}. original_name: for the owner's eyes only.
     allows_review: the owner lets reviewers look at it although it is private. review_key: random and never
     changed; reviewers meet patches in its order, which makes what they have met a fair sample of all.
+    pixels_dropped_at: since when there is no PatchImage any more, because its owner wanted only the answer kept.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -105,6 +106,7 @@ class Patch(models.Model):
         "predictions.Prediction", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     allows_review = models.BooleanField(default=False, db_default=False)
+    pixels_dropped_at = models.DateTimeField(null=True, blank=True)
     review_key = models.FloatField(db_default=Random(), editable=False)
     created_at = models.DateTimeField(db_default=Now())
 
