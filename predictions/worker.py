@@ -6,6 +6,7 @@ child, where the engine is, in a thread: a heartbeat is true only where predicti
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -26,6 +27,9 @@ def start_watch(**kwargs: Any) -> None:
     """Every child keeps watch; those that serve the queue `predictions` load the active model first."""
     answers = "predictions" in current_app.amqp.queues.consume_from
     _watch_once(answers=answers)
+    # What is loaded now stays: the collector of cycles need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     threading.Thread(target=_watch, args=(answers,), name="watch", daemon=True).start()
 
 

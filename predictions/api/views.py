@@ -48,10 +48,10 @@ from predictions.archives import receive_zip
 from predictions.exceptions import IMAGE_STATUS, ExplanationFailed, FileRequired, NotAnswered, RequestTooLarge
 from predictions.explanation_views import heatmap_response
 from predictions.filters import HistoryFilter
-from predictions.models import Patch, Prediction, Source, Visibility
+from predictions.models import Patch, Source, Visibility
 from predictions.uploads import ReceivedFile, receive
 from predictions.views import image_response
-from predictions.waiting import wait_until_finished
+from predictions.waiting import ANSWER, read_answers, wait_until_finished
 
 
 class PredictionList(APIView):
@@ -161,10 +161,6 @@ class PredictionHeatmap(APIView):
         return response
 
 
-# What a worker writes into a prediction, as far as the answer tells it.
-ANSWER = ("status", "probability", "flags", "finished_at", "error_code", "error_message")
-
-
 def _received(request: Request) -> list[ReceivedFile]:
     """The decoded files of the field `image`, or the members of the one archive in `zip`."""
     images, archives = request.FILES.getlist("image"), request.FILES.getlist("zip")
@@ -185,8 +181,7 @@ def _wait(patches: list[Patch], seconds: int) -> bool:
     }
     unfinished = [key for key, prediction in predictions.items() if not prediction.is_finished]
     is_answered = not unfinished or wait_until_finished(unfinished, seconds=seconds)
-    fresh = Prediction.objects.filter(pk__in=unfinished).values_list("pk", *ANSWER)
-    for key, *answer in fresh:
+    for key, *answer in read_answers(unfinished):
         for field, value in zip(ANSWER, answer, strict=True):
             setattr(predictions[key], field, value)
     return is_answered

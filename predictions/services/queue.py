@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 STACK = 64
 DRAIN_SECONDS = 20
+# After a stack that was not full the next is let grow: a look costs five statements, be it for one patch or for many.
+GROWING_SECONDS = 0.008
 PAUSE = timedelta(seconds=2)  # before the next attempt, times the attempts made
 UNNOTICED = timedelta(seconds=2)  # what is claimable for longer has lost its wake-up
 
@@ -78,7 +80,10 @@ def drain(*, seconds: float = DRAIN_SECONDS) -> int:
     deadline, total = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
         say_awake()
-        claimed = _drain_once() or _explain_once()
+        claimed = _drain_once()
+        if 0 < claimed < STACK:
+            time.sleep(GROWING_SECONDS)
+        claimed = claimed or _explain_once()
         if not claimed:
             # What was committed while nobody sent a wake-up is found by this last look.
             say_asleep()

@@ -8,13 +8,15 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 from pytest_django import Settings
+from rest_framework.serializers import Serializer
 
 from accounts.models import ApiToken, Scope, User
 from ml.formats import MESSAGES
 from predictions import services
+from predictions.api.serializers import PredictionSerializer
 from predictions.models import Batch, ModelVersion, Patch, Prediction, Visibility
 from tests import pictures
 from tests.factories import answer, fail, make_token, submit_drawn
@@ -185,6 +187,15 @@ def test_a_prediction_once_answered_or_failed(api: Api, owner: User) -> None:
         finished = prediction.finished_at.isoformat().replace("+00:00", "Z")
         response = api.get(f"{prediction.uuid}/")
         assert response.json() == as_json(prediction, finished_at=finished, **changes)
+
+
+def test_a_prediction_is_what_the_fields_of_its_schema_give(owner: User, rf: RequestFactory) -> None:
+    queued, answered, failed = submit_drawn(owner, 1, 2, 3)
+    serializer = PredictionSerializer(context={"request": rf.get("/")})
+    for prediction in (queued, answer(answered, 0.25), fail(failed)):
+        prediction.refresh_from_db()
+        by_fields = Serializer.to_representation(serializer, prediction)
+        assert serializer.to_representation(prediction) == by_fields
 
 
 def test_the_list_holds_ones_own_newest_first_in_pages(api: Api, owner: User, stranger: User) -> None:
