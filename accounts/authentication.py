@@ -64,7 +64,7 @@ def _find(digest: str) -> ApiToken | None:
 def _statement() -> str:
     tokens, users = ApiToken._meta.db_table, User._meta.db_table
     columns = [
-        f"{kind._meta.db_table}.{connection.ops.quote_name(field.column)}"
+        f"{kind._meta.db_table}.{connection.ops.quote_name(str(field.column))}"
         for kind in (ApiToken, User)
         for field in kind._meta.concrete_fields
     ]
