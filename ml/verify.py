@@ -50,8 +50,10 @@ def _card(receipt: Receipt, models: Path) -> ModelCard:
     if receipt.model.version not in known:
         raise ModelError(f"The receipt names the model {receipt.model.version}; here are: {', '.join(known)}.")
     card = read_card(models / receipt.model.version)
-    expected = {"network": (receipt.model.sha256, card.identity)}
-    expected[receipt.engine.file] = (receipt.engine.sha256, card.sha256.get(receipt.engine.file))
+    expected = {
+        "network": (receipt.model.sha256, card.identity),
+        receipt.engine.file: (receipt.engine.sha256, card.sha256.get(receipt.engine.file, "")),
+    }
     for what, (named, here) in expected.items():
         if named != here:
             raise ModelError(

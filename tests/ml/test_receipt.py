@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ml import __main__ as command
 from ml import receipt as receipts
 from ml import verify as verification
-from ml.card import MODELS, default_version, read_card
+from ml.card import MODELS, ModelError, default_version, read_card
 from ml.engine import load_engine
 from ml.images import DecodedPatch, decode_patch, encode_png
 from ml.receipt import Receipt, ReceiptEngine, ReceiptError, ReceiptModel, parse_receipt
@@ -226,5 +226,5 @@ def test_a_damaged_model_verifies_nothing(tmp_path: Path, true_receipt: Receipt)
     patch = decode_patch(IMAGE)
     assert verification.verify(true_receipt, patch, models=models).differences == ()
     (models / FOLDER.name / "model.tflite").write_bytes(b"other")
-    with pytest.raises(verification.ModelError, match="sha256 differs"):
+    with pytest.raises(ModelError, match="sha256 differs"):
         verification.verify(true_receipt, patch, models=models)
