@@ -20,7 +20,7 @@ class UploadForm(forms.Form):
         label=_("Who may see these patches?"),
         choices=[
             (Visibility.PRIVATE, _("Only you. You can share them later.")),
-            (FORGET, _("Nobody, soon not even you: only the answer is kept. The pixels are dropped once it is there.")),
+            (FORGET, _("Only you, and only the answer: the pixels are dropped as soon as it is there.")),
             (Visibility.PUBLIC, _("Everyone: they appear in the gallery once they are answered.")),
         ],
         widget=forms.RadioSelect,

@@ -248,7 +248,7 @@ def test_delete(api: Api, owner: User) -> None:
 
 
 SCOPE_TABLE = {
-    Scope.READ: {"list", "detail", "image", "heatmap"},
+    Scope.READ: {"list", "detail", "image", "heatmap", "receipt"},
     Scope.PREDICT: {"create"},
     Scope.MANAGE: {"delete"},
 }
@@ -257,12 +257,14 @@ SCOPE_TABLE = {
 @pytest.mark.parametrize("scope", Scope)
 def test_a_scope_opens_what_the_table_says(owner: User, scope: Scope) -> None:
     (prediction,) = submit_drawn(owner, 1)
+    answer(prediction)
     limited = Api(owner, scope)
     answers = {
         "list": limited.get(),
         "detail": limited.get(f"{prediction.uuid}/"),
         "image": limited.get(f"{prediction.uuid}/image.png"),
         "heatmap": limited.get(f"{prediction.uuid}/heatmap.png"),
+        "receipt": limited.get(f"{prediction.uuid}/receipt/"),
         "create": limited.post(pictures.png()),
         "delete": limited.client.delete(f"{URL}{prediction.uuid}/"),
     }
