@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from predictions.api import actions, batches, me, public, views
+from predictions.api import actions, batches, me, public, receipts, views
 from reviews.api import views as reviews
 from webhooks.api import views as webhooks
 
@@ -12,6 +12,7 @@ urlpatterns = [
     path("predictions/<uuid:prediction_id>/", views.PredictionDetail.as_view(), name="prediction"),
     path("predictions/<uuid:prediction_id>/image.png", views.PredictionImage.as_view(), name="image"),
     path("predictions/<uuid:prediction_id>/heatmap.png", views.PredictionHeatmap.as_view(), name="heatmap"),
+    path("predictions/<uuid:prediction_id>/receipt/", receipts.PredictionReceipt.as_view(), name="receipt"),
     path("predictions/<uuid:prediction_id>/share/", actions.Share.as_view(), name="share"),
     path("predictions/<uuid:prediction_id>/unshare/", actions.Unshare.as_view(), name="unshare"),
     path("predictions/<uuid:prediction_id>/retry/", actions.Retry.as_view(), name="retry"),

@@ -81,6 +81,39 @@ class ExplanationFailed(ServiceError):
     status = 409
 
 
+class NoReceipt(ServiceError):
+    code = "no_receipt"
+    message = _("A receipt is of an answer, and there is none yet. Wait for it, or try the prediction again.")
+    status = 409
+
+
+class PixelsDropped(ServiceError):
+    code = "pixels_dropped"
+    message = _("The pixels of this patch were dropped, as its owner asked; the answer is kept. Send the image again.")
+    status = 410
+
+
+class StaysPrivate(ServiceError):
+    code = "to_be_forgotten"
+    message = _(
+        "This patch was sent to be forgotten: it stays private, and for this model alone. "
+        "Send the image again without that wish to keep it."
+    )
+    status = 409
+
+
+class ForgetIsPrivate(ServiceError):
+    code = "forget_is_private"
+    message = _("What is to be forgotten is private. Send it without “visibility”, or to be kept.")
+
+
+class AlreadyShared(ServiceError):
+    code = "already_shared"
+    message = _(
+        "You have shared this very picture, so it cannot be forgotten. Make it private or delete it, and send it again."
+    )
+
+
 def image_error_message(error: ImageError) -> str:
     """The sentence of an image error in the reader's language."""
     return gettext(error.template) % error.params

@@ -23,6 +23,8 @@ class Event(models.Model):
         RETRIED = "retried", _("retried")
         EXPLAINED = "explained", _("asked for a map")
         ASKED = "asked", _("asked another model")
+        TO_BE_FORGOTTEN = "to_be_forgotten", _("to be forgotten")
+        KEPT_AFTER_ALL = "kept_after_all", _("kept after all")
         OPENED = "opened", _("private patch opened by staff")
         REVIEW_ALLOWED = "review_allowed", _("opened to reviewers")
         REVIEW_ENDED = "review_ended", _("closed to reviewers")

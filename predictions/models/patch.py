@@ -28,7 +28,11 @@ class Source(models.TextChoices):
     API = "api", _("API")
 
 
-MAY_BE_REVIEWED = Q(Q(visibility=Visibility.PUBLIC) | Q(allows_review=True), hidden_at__isnull=True)
+FORGET = "forget"  # beside Visibility, what a person may choose at the upload: private, and only the answer is kept
+
+MAY_BE_REVIEWED = Q(
+    Q(visibility=Visibility.PUBLIC) | Q(allows_review=True), hidden_at__isnull=True, pixels_dropped_at__isnull=True
+)
 
 
 class PatchQuerySet(models.QuerySet["Patch"]):
@@ -81,7 +85,8 @@ class Patch(models.Model):
     quality: what the decoder noted, {"notes": [...]}. original_name: for the owner's eyes only.
     allows_review: the owner lets reviewers look at it although it is private. review_key: random and never
     changed; reviewers meet patches in its order, which makes what they have met a fair sample of all.
-    pixels_dropped_at: since when there is no PatchImage any more, because its owner wanted only the answer kept.
+    is_to_be_forgotten: its owner wants only the answer kept; private for good, and the pixels go with the answer.
+    pixels_dropped_at: since when there is no PatchImage any more.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -106,6 +111,7 @@ class Patch(models.Model):
         "predictions.Prediction", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
     allows_review = models.BooleanField(default=False, db_default=False)
+    is_to_be_forgotten = models.BooleanField(default=False, db_default=False)
     pixels_dropped_at = models.DateTimeField(null=True, blank=True)
     review_key = models.FloatField(db_default=Random(), editable=False)
     created_at = models.DateTimeField(db_default=Now())
@@ -123,6 +129,10 @@ class Patch(models.Model):
             models.CheckConstraint(
                 condition=Q(visibility__in=Visibility.values), name="%(app_label)s_%(class)s_visibility_known"
             ),
+            models.CheckConstraint(
+                condition=Q(is_to_be_forgotten=False) | Q(visibility="private", allows_review=False),
+                name="%(app_label)s_%(class)s_forgotten_is_private",
+            ),
         ]
         indexes = [
             models.Index(fields=["owner", "-id"], name="patch_history"),
@@ -130,6 +140,11 @@ class Patch(models.Model):
                 fields=["-id"], condition=Q(visibility="public", hidden_at__isnull=True), name="patch_gallery"
             ),
             models.Index(fields=["review_key", "id"], condition=MAY_BE_REVIEWED, name="patch_review_order"),
+            models.Index(
+                fields=["id"],
+                condition=Q(is_to_be_forgotten=True, pixels_dropped_at__isnull=True),
+                name="patch_to_forget",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -138,6 +153,10 @@ class Patch(models.Model):
     @property
     def is_public(self) -> bool:
         return self.visibility == Visibility.PUBLIC
+
+    @property
+    def has_pixels(self) -> bool:
+        return self.pixels_dropped_at is None
 
     @property
     def shown_um_per_pixel(self) -> float | None:

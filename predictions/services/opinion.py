@@ -6,12 +6,19 @@ from django.db import transaction
 
 from accounts.models import User
 from predictions.models import Event, ModelVersion, Patch, Prediction, Purpose
+from predictions.services.forget import refuse_forgotten
 from predictions.services.wake import wake_on_commit
 
 
 @transaction.atomic
 def ask(*, patch: Patch, model_version: ModelVersion, actor: User) -> Prediction:
-    """Queue this model's prediction of the patch; one that exists is the answer. The current one stays current."""
+    """Queue this model's prediction of the patch; one that exists is the answer. The current one stays current.
+
+    Raises:
+        PixelsDropped, StaysPrivate: this model has not been asked before, and the patch is forgotten or will be.
+    """
+    if not Prediction.objects.filter(patch=patch, model_version=model_version).exists():
+        refuse_forgotten(patch)
     prediction, is_new = Prediction.objects.get_or_create(
         patch=patch,
         model_version=model_version,

@@ -10,17 +10,25 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from predictions.models import Event, Patch, Visibility
+from predictions.services.forget import refuse_forgotten
 
 NOTED_EVERY = timedelta(hours=1)
 
 
 @transaction.atomic
 def set_visibility(*, patch: Patch, actor: User, visibility: Visibility) -> None:
-    """Share a patch or make it private again, with effect at once. Doing it twice is one event."""
+    """Share a patch or make it private again, with effect at once. Doing it twice is one event.
+
+    Raises:
+        PixelsDropped, StaysPrivate: it is forgotten, or will be, and cannot be shared.
+    """
+    is_public = visibility == Visibility.PUBLIC
+    locked = _locked(patch)
+    if locked and is_public:
+        refuse_forgotten(locked)
     changed = Patch.objects.filter(pk=patch.pk).exclude(visibility=visibility).update(visibility=visibility)
     patch.visibility = visibility
     if changed:
-        is_public = visibility == Visibility.PUBLIC
         Event.objects.create(
             kind=Event.Kind.SHARED if is_public else Event.Kind.MADE_PRIVATE, actor=actor, subject=str(patch.uuid)
         )
@@ -28,12 +36,24 @@ def set_visibility(*, patch: Patch, actor: User, visibility: Visibility) -> None
 
 @transaction.atomic
 def allow_review(*, patch: Patch, actor: User, is_allowed: bool) -> None:
-    """Let reviewers look at a patch although it is private, or end that. Doing it twice is one event."""
+    """Let reviewers look at a patch although it is private, or end that. Doing it twice is one event.
+
+    Raises:
+        PixelsDropped, StaysPrivate: it is forgotten, or will be, and nobody else may look.
+    """
+    locked = _locked(patch)
+    if locked and is_allowed:
+        refuse_forgotten(locked)
     changed = Patch.objects.filter(pk=patch.pk).exclude(allows_review=is_allowed).update(allows_review=is_allowed)
     patch.allows_review = is_allowed
     if changed:
         kind = Event.Kind.REVIEW_ALLOWED if is_allowed else Event.Kind.REVIEW_ENDED
         Event.objects.create(kind=kind, actor=actor, subject=str(patch.uuid))
+
+
+def _locked(patch: Patch) -> Patch | None:
+    """The row as it is now, so that sharing and forgetting cannot both happen; None if it is deleted."""
+    return Patch.objects.select_for_update(no_key=True).filter(pk=patch.pk).first()
 
 
 def note_opening(*, patch: Patch, reader: User | AnonymousUser) -> None:

@@ -16,7 +16,7 @@ from rest_framework.serializers import Serializer
 from accounts.models import ApiToken, Scope, User
 from ml.formats import MESSAGES
 from predictions import services
-from predictions.api.serializers import PredictionSerializer
+from predictions.api.serializers import PredictionSerializer, serializer_context
 from predictions.models import Batch, ModelVersion, Patch, Prediction, Visibility
 from tests import pictures
 from tests.factories import answer, fail, make_token, submit_drawn
@@ -57,6 +57,9 @@ def as_json(prediction: Prediction, **changes: Any) -> dict[str, Any]:
         "threshold": 0.5,
         "model": prediction.model_version.version,
         "visibility": "private",
+        "forget": False,
+        "pixels_dropped_at": None,
+        "image": f"http://testserver/api/v1/predictions/{prediction.uuid}/image.png",
         "notes": [],
         "flags": [],
         "created_at": prediction.queued_at.isoformat().replace("+00:00", "Z"),
@@ -191,7 +194,7 @@ def test_a_prediction_once_answered_or_failed(api: Api, owner: User) -> None:
 
 def test_a_prediction_is_what_the_fields_of_its_schema_give(owner: User, rf: RequestFactory) -> None:
     queued, answered, failed = submit_drawn(owner, 1, 2, 3)
-    serializer = PredictionSerializer(context={"request": rf.get("/")})
+    serializer = PredictionSerializer(context=serializer_context(rf.get("/")))
     for prediction in (queued, answer(answered, 0.25), fail(failed)):
         prediction.refresh_from_db()
         by_fields = Serializer.to_representation(serializer, prediction)
@@ -256,7 +259,7 @@ def test_delete(api: Api, owner: User) -> None:
 
 
 SCOPE_TABLE = {
-    Scope.READ: {"list", "detail", "image", "heatmap"},
+    Scope.READ: {"list", "detail", "image", "heatmap", "receipt"},
     Scope.PREDICT: {"create"},
     Scope.MANAGE: {"delete"},
 }
@@ -265,12 +268,14 @@ SCOPE_TABLE = {
 @pytest.mark.parametrize("scope", Scope)
 def test_a_scope_opens_what_the_table_says(owner: User, scope: Scope) -> None:
     (prediction,) = submit_drawn(owner, 1)
+    answer(prediction)
     limited = Api(owner, scope)
     answers = {
         "list": limited.get(),
         "detail": limited.get(f"{prediction.uuid}/"),
         "image": limited.get(f"{prediction.uuid}/image.png"),
         "heatmap": limited.get(f"{prediction.uuid}/heatmap.png"),
+        "receipt": limited.get(f"{prediction.uuid}/receipt/"),
         "create": limited.post(pictures.png()),
         "delete": limited.client.delete(f"{URL}{prediction.uuid}/"),
     }

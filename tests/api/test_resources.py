@@ -186,6 +186,7 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("prediction", "delete"): {"manage", "session"},
     ("image", "get"): {"staff", "read", "session"},
     ("heatmap", "get"): {"staff", "read", "session"},
+    ("receipt", "get"): {"staff", "read", "session"},
     ("share", "post"): {"manage", "session"},
     ("unshare", "post"): {"manage", "session"},
     ("retry", "post"): {"predict", "session"},

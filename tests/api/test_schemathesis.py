@@ -21,6 +21,7 @@ from accounts.models import REVIEWERS, User
 from ml.card import MODELS
 from predictions import services
 from predictions.models import Batch, ModelVersion, Patch, Prediction
+from predictions.services import forget
 from reviews import services as reviews
 from tests.factories import answer, fail, make_token, make_user, submit_drawn
 from tests.processes import BASE_DIR, Processes
@@ -39,7 +40,9 @@ def test_the_running_server_keeps_to_its_schema(
     services.register_model(folder=MODELS / "resnet18-1")
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network(RECEIVERS)]
     rows = submit_drawn(owner, *range(60))
-    kept = [answer(rows[0]), fail(rows[1]), *rows[2:4]]
+    kept = [answer(rows[0]), fail(rows[1]), rows[2], answer(rows[3])]
+    Patch.objects.filter(pk=rows[3].patch_id).update(is_to_be_forgotten=True)
+    assert forget.drop_overdue() == 1
     hooks = [webhooks.create_webhook(owner=owner, url="http://127.0.0.1/hook") for _ in range(5)]
     delivery = webhooks.send_test(webhook=hooks[0], actor=owner)
     Delivery.objects.update(status="failed", error_code="timeout", finished_at=Now())

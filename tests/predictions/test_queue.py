@@ -83,7 +83,7 @@ def test_a_drain_answers_everything_with_the_real_engine(owner: User, model_vers
     engine = inference.get_engine(model_version)
     for one in (predictions[0], predictions[69]):
         one.refresh_from_db()
-        pixels, _ = queue._stack([one])
+        pixels = queue._stack([one]).pixels
         assert one.status == Status.SUCCEEDED
         assert one.probability == pytest.approx(float(engine.predict(pixels).probability[0]), abs=1e-5)
         assert one.finished_at
@@ -195,7 +195,7 @@ def test_a_patch_that_raises_fails_alone_after_three_attempts(
     owner: User, model_version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictions = submit_drawn(owner, *range(5))
-    poison = int(queue._stack(predictions[2:3])[0].astype(int).sum())
+    poison = int(queue._stack(predictions[2:3]).pixels.astype(int).sum())
     engine = Poisoned(model_version, poison)
     monkeypatch.setattr(inference, "get_engine", lambda version: engine)
     monkeypatch.setattr(queue, "PAUSE", timedelta(0))
