@@ -24,7 +24,6 @@ from ml import images, synthetic
 from predictions import services
 from predictions.archives import is_archive, receive_zip
 from predictions.exceptions import FileRequired, ServiceError
-from predictions.filters import GalleryFilter, HistoryFilter
 from predictions.forms import UploadForm
 from predictions.models import (
     Batch,
@@ -37,7 +36,6 @@ from predictions.models import (
     Visibility,
     WorkerHeartbeat,
 )
-from predictions.pagination import page_of
 from predictions.trust import held_out_like
 from predictions.uploads import receive
 
@@ -53,22 +51,6 @@ OPINIONS_SHOWN = 5
 def home(request: HttpRequest) -> HttpResponse:
     patches = Patch.objects.in_gallery().select_related("current_prediction").order_by("-id")[:STRIP]
     return render(request, "home.html", {"patches": patches, "model": ModelVersion.objects.active()})
-
-
-@require_GET
-def gallery(request: HttpRequest) -> HttpResponse:
-    filters = GalleryFilter(
-        request.GET, Patch.objects.in_gallery().with_is_reviewed().select_related("current_prediction")
-    )
-    return render(request, "predictions/gallery.html", {"filters": filters, "page": page_of(request, filters.qs)})
-
-
-@require_GET
-@login_required
-def history(request: HttpRequest) -> HttpResponse:
-    mine = Patch.objects.filter(owner=_user(request)).with_is_reviewed().select_related("current_prediction")
-    filters = HistoryFilter(request.GET, mine)
-    return render(request, "predictions/history.html", {"filters": filters, "page": page_of(request, filters.qs)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

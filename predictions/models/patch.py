@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, Func, OuterRef, Q
+from django.db.models import Func, Q
 from django.db.models.functions import Now, Random
 from django.db.models.lookups import Exact
 from django.utils.translation import gettext_lazy as _
@@ -28,18 +28,24 @@ class Source(models.TextChoices):
     API = "api", _("API")
 
 
+class ReviewersSay(models.TextChoices):
+    """What the reviewers of a patch say together: what most of those say who name either class."""
+
+    POSITIVE = "positive", _("IDC")
+    NEGATIVE = "negative", _("no IDC")
+    SPLIT = "split", _("as many IDC as no IDC")
+    UNDECIDED = "undecided", _("neither")
+
+
+IS_SHARED = Q(visibility=Visibility.PUBLIC, hidden_at__isnull=True)
+IS_ANSWERED = Q(probability__isnull=False)
 MAY_BE_REVIEWED = Q(Q(visibility=Visibility.PUBLIC) | Q(allows_review=True), hidden_at__isnull=True)
 
 
 class PatchQuerySet(models.QuerySet["Patch"]):
     def in_gallery(self) -> PatchQuerySet:
         """Public, not hidden, answered, and not flagged by the gate unless staff admitted it."""
-        return self.filter(
-            Q(current_prediction__flags=[]) | Q(admitted_at__isnull=False),
-            visibility=Visibility.PUBLIC,
-            hidden_at__isnull=True,
-            current_prediction__status="succeeded",
-        )
+        return self.filter(Q(current_prediction__flags=[]) | Q(admitted_at__isnull=False), IS_SHARED, IS_ANSWERED)
 
     def with_answer(self) -> PatchQuerySet:
         """With the current prediction and its model, as lists show them."""
@@ -67,12 +73,6 @@ class PatchQuerySet(models.QuerySet["Patch"]):
             return self.none()
         return self.filter(MAY_BE_REVIEWED).exclude(owner=user)
 
-    def with_is_reviewed(self) -> PatchQuerySet:
-        """Each with `is_reviewed`: whether a reviewer has said what it shows."""
-        from reviews.models import Review
-
-        return self.annotate(is_reviewed=Exists(Review.objects.filter(patch=OuterRef("pk"))))
-
 
 class Patch(models.Model):
     """One uploaded image, as 50x50 RGB pixels. The same pixels of the same owner are one row.
@@ -81,6 +81,9 @@ class Patch(models.Model):
     quality: what the decoder noted, {"notes": [...]}. original_name: for the owner's eyes only.
     allows_review: the owner lets reviewers look at it although it is private. review_key: random and never
     changed; reviewers meet patches in its order, which makes what they have met a fair sample of all.
+    probability, is_positive, doubt (the distance from the threshold): of the current answer, null without one. The
+    database itself keeps them (docs/adr/0011-the-answer-beside-the-patch.md), so that lists sort and filter by them.
+    reviewers_say: empty without a review; reviews.services.answer keeps it.
     pixels_dropped_at: since when there is no PatchImage any more, because its owner wanted only the answer kept.
     """
 
@@ -105,6 +108,12 @@ class Patch(models.Model):
     current_prediction = models.ForeignKey(
         "predictions.Prediction", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    probability = models.FloatField(null=True, blank=True, editable=False)
+    is_positive = models.BooleanField(null=True, blank=True, editable=False)
+    doubt = models.FloatField(null=True, blank=True, editable=False)
+    reviewers_say = models.CharField(
+        max_length=9, choices=ReviewersSay.choices, blank=True, default="", db_default="", editable=False
+    )
     allows_review = models.BooleanField(default=False, db_default=False)
     pixels_dropped_at = models.DateTimeField(null=True, blank=True)
     review_key = models.FloatField(db_default=Random(), editable=False)
@@ -126,9 +135,13 @@ class Patch(models.Model):
         ]
         indexes = [
             models.Index(fields=["owner", "-id"], name="patch_history"),
-            models.Index(
-                fields=["-id"], condition=Q(visibility="public", hidden_at__isnull=True), name="patch_gallery"
-            ),
+            models.Index(fields=["-id"], condition=IS_SHARED, name="patch_gallery"),
+            # The sorts of history and gallery (predictions/sorting.py).
+            models.Index(fields=["owner", "probability", "id"], condition=IS_ANSWERED, name="patch_history_prob"),
+            models.Index(fields=["owner", "doubt", "id"], condition=IS_ANSWERED, name="patch_history_doubt"),
+            models.Index(fields=["probability", "id"], condition=IS_SHARED & IS_ANSWERED, name="patch_gallery_prob"),
+            models.Index(fields=["doubt", "id"], condition=IS_SHARED & IS_ANSWERED, name="patch_gallery_doubt"),
+            models.Index(fields=["owner", "-id"], condition=~Q(reviewers_say=""), name="patch_reviewed"),
             models.Index(fields=["review_key", "id"], condition=MAY_BE_REVIEWED, name="patch_review_order"),
         ]
 
