@@ -23,6 +23,7 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from predictions.exceptions import ExportTooLarge, TooManyExports
 from predictions.models import BatchItem
 from predictions.models.patch import PatchQuerySet
+from predictions.sorting import NEWEST
 
 ROWS_READ = 1000  # at once
 ROWS_AT_MOST = 100_000  # of a file: it is told whole or not at all
@@ -132,15 +133,14 @@ def rows_of(patches: PatchQuerySet, columns: Sequence[Column]) -> Iterator[list[
     fields = [column.field for column in columns]
     if "batch_uuid" in fields:
         patches = patches.annotate(batch_uuid=latest_batch())
-    last: int | None = None
+    following = patches = NEWEST.applied(patches)
     while True:
-        following = patches if last is None else patches.filter(pk__lt=last)
-        found = list(following.order_by("-pk").values_list("pk", *fields)[:ROWS_READ])
+        found = list(following.values_list(*fields, NEWEST.key, "pk")[:ROWS_READ])
         if found:
-            yield [[column.shown(value) for column, value in zip(columns, row[1:], strict=True)] for row in found]
+            yield [[column.shown(value) for column, value in zip(columns, row, strict=False)] for row in found]
         if len(found) < ROWS_READ:
             return
-        last = found[-1][0]
+        following = NEWEST.beyond(patches, found[-1][-2:])
 
 
 def latest_batch() -> Subquery:
@@ -152,7 +152,7 @@ def latest_batch() -> Subquery:
 def _patches_response(
     request: HttpRequest, patches: PatchQuerySet, *, name: str, is_owners: bool, write: Writer
 ) -> HttpResponseBase:
-    if patches.order_by("-pk")[ROWS_AT_MOST : ROWS_AT_MOST + 1].exists():
+    if NEWEST.applied(patches).values("pk")[ROWS_AT_MOST : ROWS_AT_MOST + 1].exists():
         raise ExportTooLarge
     columns = OWNERS if is_owners else PUBLIC
     return _stream(request, write(rows_of(patches, columns), [column.name for column in columns]), name)

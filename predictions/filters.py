@@ -4,17 +4,18 @@ answer."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import django_filters
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import Max, Min, Q, QuerySet
 from django.http import QueryDict
 from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy as _
 
 from predictions.models import BatchItem, ModelVersion, Patch, Status, Visibility
-from predictions.models.patch import PatchQuerySet, ReviewersSay
+from predictions.models.patch import IS_ANSWERED, IS_REVIEWED, PatchQuerySet, ReviewersSay
 from predictions.sorting import NEWEST, SORTS, Sort
 
 LABELS = [("positive", _("IDC positive")), ("negative", _("IDC negative"))]
@@ -27,6 +28,7 @@ AGREED = [
     ("split", _("reviewers are split")),
     ("undecided", _("reviewers name neither")),
 ]
+ROUNDING = 1e-9  # of distances, which floats do not subtract exactly
 AGREEMENT = {
     "same": Q(reviewers_say=ReviewersSay.POSITIVE, is_positive=True)
     | Q(reviewers_say=ReviewersSay.NEGATIVE, is_positive=False),
@@ -97,15 +99,19 @@ class GalleryFilter(django_filters.FilterSet):
         return patches.filter(is_positive=label == "positive")
 
     def with_reviewed(self, patches: QuerySet[Patch], name: str, wanted: str) -> QuerySet[Patch]:
-        return patches.exclude(reviewers_say="") if wanted == "yes" else patches.filter(reviewers_say="")
+        return patches.filter(IS_REVIEWED if wanted == "yes" else ~IS_REVIEWED)
 
     def with_agreement(self, patches: QuerySet[Patch], name: str, wanted: str) -> QuerySet[Patch]:
         # The second condition follows from the first, and tells the planner of the index of reviewed patches.
-        return patches.filter(AGREEMENT[wanted]).exclude(reviewers_say="")
+        return patches.filter(AGREEMENT[wanted], IS_REVIEWED)
 
     def in_order(self, patches: QuerySet[Patch], name: str, wanted: str) -> QuerySet[Patch]:
         """The page applies it (predictions/pagination.py), which has to go on from its last row."""
         return patches
+
+    def filter_queryset(self, queryset: PatchQuerySet) -> PatchQuerySet:
+        found: PatchQuerySet = super().filter_queryset(queryset)
+        return found.filter(**_implied(self.form.cleaned_data))
 
     @property
     def order(self) -> Sort:
@@ -115,6 +121,10 @@ class GalleryFilter(django_filters.FilterSet):
     def in_order_only(self) -> PatchQuerySet:
         """What the filters let through, less the patches that the order has no place for."""
         return self.order.applied(self.qs)
+
+    @property
+    def is_sorted(self) -> bool:
+        return self.order != NEWEST
 
     @property
     def query(self) -> str:
@@ -137,30 +147,65 @@ class GalleryFilter(django_filters.FilterSet):
 
 
 class HistoryFilter(GalleryFilter):
-    status = _choice(_("State"), Status.choices, field_name="current_prediction__status")
+    status = _choice(_("State"), Status.choices, method="in_state")
     flagged = _choice(_("Warned about"), YES_NO, method="with_flags")
     visibility = _choice(_("Visibility"), Visibility.choices)
     since = django_filters.DateFilter(
         label=_("Sent since"),
-        field_name="created_at",
-        lookup_expr="date__gte",
+        method="sent_since",
         widget=forms.DateInput(attrs={"type": "date"}),
     )
     until = django_filters.DateFilter(
         label=_("until"),
-        field_name="created_at",
-        lookup_expr="date__lte",
+        method="sent_until",
         widget=forms.DateInput(attrs={"type": "date"}),
     )
     batch = django_filters.UUIDFilter(label=_("Batch"), method="in_batch", widget=forms.HiddenInput)
 
+    def in_state(self, patches: QuerySet[Patch], name: str, wanted: str) -> QuerySet[Patch]:
+        # What follows from the state tells the planner of the index of patches without an answer.
+        is_answered = IS_ANSWERED if wanted == Status.SUCCEEDED else ~IS_ANSWERED
+        return patches.filter(is_answered, current_prediction__status=wanted)
+
+    def sent_since(self, patches: QuerySet[Patch], name: str, day: date) -> QuerySet[Patch]:
+        return patches.filter(created_at__gte=_midnight(day))
+
+    def sent_until(self, patches: QuerySet[Patch], name: str, day: date) -> QuerySet[Patch]:
+        """That day included."""
+        return patches.filter(created_at__lt=_midnight(day) + timedelta(days=1)) if day < date.max else patches
+
     def with_flags(self, patches: QuerySet[Patch], name: str, wanted: str) -> QuerySet[Patch]:
-        answered = patches.filter(probability__isnull=False)
-        without = Q(current_prediction__flags=[])
-        return answered.exclude(without) if wanted == "yes" else answered.filter(without)
+        return patches.filter(is_flagged=wanted == "yes")
 
     def in_batch(self, patches: QuerySet[Patch], name: str, wanted: Any) -> QuerySet[Patch]:
         return patches.filter(pk__in=BatchItem.objects.filter(batch__uuid=wanted).values("patch"))
+
+
+def _implied(cleaned: dict[str, Any]) -> dict[str, float]:
+    """What the filters of the answer say of the keys that lists are sorted by, given the thresholds there are.
+
+    It lets nothing through or out by itself, and tells where in an index to begin. Without it, the positive patches
+    that are least likely would be found by walking past all negative ones.
+    """
+    low, high, label = (cleaned.get(name) for name in ("min_probability", "max_probability", "label"))
+    if low is None and high is None and not label:
+        return {}
+    least, most = ModelVersion.objects.aggregate(least=Min("threshold"), most=Max("threshold")).values()
+    if least is None:
+        return {}
+    low = max(float(low or 0), least if label == "positive" else 0)
+    high = min(1 if high is None else float(high), most if label == "negative" else 1)
+    nearest, furthest = max(low - most, least - high, 0), max(high - least, most - low, 0)
+    return {
+        "probability__gte": low,
+        "probability__lte": high,
+        "doubt__gte": nearest - ROUNDING,
+        "doubt__lte": furthest + ROUNDING,
+    }
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), tzinfo=UTC)
 
 
 def _query(data: QueryDict, *without: str) -> str:

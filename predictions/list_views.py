@@ -51,12 +51,12 @@ def history_export(request: HttpRequest, kind: str) -> HttpResponseBase:
 
 
 def _shared() -> PatchQuerySet:
-    return Patch.objects.in_gallery().select_related("current_prediction")
+    return Patch.objects.in_gallery().select_related("current_prediction").defer("current_prediction__embedding")
 
 
 def _own(request: HttpRequest) -> PatchQuerySet:
     owner = cast(User, request.user)
-    return Patch.objects.filter(owner=owner).select_related("current_prediction")
+    return Patch.objects.filter(owner=owner).select_related("current_prediction").defer("current_prediction__embedding")
 
 
 def _list(request: HttpRequest, template: str, filters: GalleryFilter) -> HttpResponse:

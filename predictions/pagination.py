@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from predictions.models import Patch
 from predictions.models.patch import PatchQuerySet
-from predictions.sorting import NEWEST, Sort
+from predictions.sorting import ID_DIGITS, Sort
 
 Row = TypeVar("Row", bound=Model)
 LIMIT = re.compile("0*[1-9][0-9]{0,30}")
@@ -27,7 +27,6 @@ class NewestFirst(CursorPagination):
     """`limit` (at most 100) and `cursor`; the answer is {"results", "next", "previous"}."""
 
     ordering = "-id"
-    sort = NEWEST
     page_size = 24
     page_size_query_param = "limit"
     max_page_size = 100
@@ -38,9 +37,12 @@ class NewestFirst(CursorPagination):
             cursor: Cursor | None = super().decode_cursor(request)
         except NotFound:
             raise ValidationError({self.cursor_query_param: self.invalid_cursor_message}) from None
-        if cursor and cursor.position is not None and self.sort.read(str(cursor.position)) is None:
+        if cursor and cursor.position is not None and not self.is_place(str(cursor.position)):
             raise ValidationError({self.cursor_query_param: self.invalid_cursor_message})
         return cursor
+
+    def is_place(self, position: str) -> bool:
+        return position.isascii() and position.isdecimal() and len(position) <= ID_DIGITS
 
     def get_page_size(self, request: Request) -> int | None:
         """Raises ValidationError unless `limit` is a positive number; above the most it is the most."""
@@ -54,13 +56,18 @@ class NewestFirst(CursorPagination):
 
 
 class Sorted(NewestFirst):
-    """The same of patches, in any of the sorts of predictions/sorting.py: however many have the same key, none is
-    shown twice and none is left out."""
+    """The same of patches, in any of the sorts of predictions/sorting.py.
+
+    However many have the same key, none is shown twice and none is left out.
+    """
 
     def __init__(self, sort: Sort) -> None:
         self.sort = sort
         self.following: Any = None
         self.preceding: Any = None
+
+    def is_place(self, position: str) -> bool:
+        return self.sort.read(position) is not None
 
     def paginate_queryset(self, queryset: PatchQuerySet, request: Request, view: Any = None) -> list[Patch]:  # type: ignore[override]  # of patches alone
         self.base_url = request.build_absolute_uri()

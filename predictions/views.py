@@ -45,6 +45,7 @@ DELAYS = (150, 200, 300, 500, 1000, 2000, 3000, 5000)
 MAP_DELAYS = (500, 500, 1000, 2000, 3000, 5000)
 QUEUE_COUNTED = 1000
 BATCH_ITEMS_SHOWN = 500
+FAILURES_OPEN = 5  # the others are folded, so that the answers below are near
 OPINIONS_SHOWN = 5
 
 
@@ -244,6 +245,7 @@ def _result_context(request: HttpRequest, prediction: Prediction) -> dict[str, A
         "prediction": prediction,
         "patch": prediction.patch,
         "is_owner": prediction.patch.owner_id == request.user.pk,
+        "is_reportable": prediction.patch.is_shared and prediction.patch.owner_id != request.user.pk,
         "held_out": held_out_like(prediction),
     }
     if prediction.is_finished:
@@ -284,13 +286,16 @@ def _batch_context(request: HttpRequest, batch_id: UUID) -> dict[str, Any]:
     answer = "patch__current_prediction"
     counts = found.counts()
     items = found.items.select_related(answer)
-    failures = items.filter(~Q(error_code="") | Q(**{f"{answer}__status": Status.FAILED})).order_by("position")
+    failed = items.filter(~Q(error_code="") | Q(**{f"{answer}__status": Status.FAILED})).order_by("position")
+    failures = list(failed[:BATCH_ITEMS_SHOWN])
     others = items.filter(error_code="", patch__isnull=False).exclude(**{f"{answer}__status": Status.FAILED})
     return {
         "batch": found,
         "counts": counts,
         "is_finished": counts["finished"] == counts["total"],
-        "failures": failures[:BATCH_ITEMS_SHOWN],
+        "failures": failures,
+        "first_failures": failures[:FAILURES_OPEN],
+        "more_failures": failures[FAILURES_OPEN:],
         "items": others.order_by("position")[:BATCH_ITEMS_SHOWN],
         "shown": BATCH_ITEMS_SHOWN,
         **_next_look(request),

@@ -9,15 +9,17 @@ BEGIN
     UPDATE predictions_patch
     SET probability = NEW.probability,
         is_positive = NEW.probability >= NEW.threshold,
-        doubt = abs(NEW.probability - NEW.threshold)
+        doubt = abs(NEW.probability - NEW.threshold),
+        is_flagged = CASE WHEN NEW.probability IS NOT NULL THEN NEW.flags <> '{}' END
     WHERE id = NEW.patch_id AND current_prediction_id = NEW.id;
     RETURN NULL;
 END $$;
 
 CREATE FUNCTION predictions_read_answer() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    SELECT probability, probability >= threshold, abs(probability - threshold)
-    INTO NEW.probability, NEW.is_positive, NEW.doubt
+    SELECT probability, probability >= threshold, abs(probability - threshold),
+        CASE WHEN probability IS NOT NULL THEN flags <> '{}' END
+    INTO NEW.probability, NEW.is_positive, NEW.doubt, NEW.is_flagged
     FROM predictions_prediction WHERE id = NEW.current_prediction_id FOR SHARE;
     RETURN NEW;
 END $$;
@@ -25,9 +27,9 @@ END $$;
 CREATE TRIGGER predictions_answer_made AFTER INSERT ON predictions_prediction
 FOR EACH ROW WHEN (NEW.probability IS NOT NULL) EXECUTE FUNCTION predictions_tell_patch();
 
-CREATE TRIGGER predictions_answer_changed AFTER UPDATE OF probability, threshold ON predictions_prediction
+CREATE TRIGGER predictions_answer_changed AFTER UPDATE OF probability, threshold, flags ON predictions_prediction
 FOR EACH ROW WHEN (
-    NEW.probability IS DISTINCT FROM OLD.probability OR NEW.threshold IS DISTINCT FROM OLD.threshold
+    NEW.probability IS DISTINCT FROM OLD.probability OR NEW.threshold <> OLD.threshold OR NEW.flags <> OLD.flags
 ) EXECUTE FUNCTION predictions_tell_patch();
 
 CREATE TRIGGER predictions_current_changed BEFORE UPDATE OF current_prediction_id ON predictions_patch
@@ -53,6 +55,11 @@ class Migration(migrations.Migration):
             model_name="patch",
             name="doubt",
             field=models.FloatField(blank=True, editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name="patch",
+            name="is_flagged",
+            field=models.BooleanField(blank=True, editable=False, null=True),
         ),
         migrations.AddField(
             model_name="patch",

@@ -39,13 +39,20 @@ class ReviewersSay(models.TextChoices):
 
 IS_SHARED = Q(visibility=Visibility.PUBLIC, hidden_at__isnull=True)
 IS_ANSWERED = Q(probability__isnull=False)
+IS_REVIEWED = ~Q(reviewers_say="")
+FEW = {
+    "waiting": Q(probability__isnull=True),
+    "flagged": Q(is_flagged=True),
+    "public": Q(visibility=Visibility.PUBLIC),
+    "reviewed": IS_REVIEWED,
+}
 MAY_BE_REVIEWED = Q(Q(visibility=Visibility.PUBLIC) | Q(allows_review=True), hidden_at__isnull=True)
 
 
 class PatchQuerySet(models.QuerySet["Patch"]):
     def in_gallery(self) -> PatchQuerySet:
         """Public, not hidden, answered, and not flagged by the gate unless staff admitted it."""
-        return self.filter(Q(current_prediction__flags=[]) | Q(admitted_at__isnull=False), IS_SHARED, IS_ANSWERED)
+        return self.filter(Q(is_flagged=False) | Q(admitted_at__isnull=False), IS_SHARED, IS_ANSWERED)
 
     def with_answer(self) -> PatchQuerySet:
         """With the current prediction and its model, as lists show them."""
@@ -67,6 +74,10 @@ class PatchQuerySet(models.QuerySet["Patch"]):
             shared |= Q(allows_review=True, hidden_at__isnull=True, pk__in=user.reviews.values("patch"))
         return self.filter(shared | Q(owner=user))
 
+    def reportable_by(self, user: User | AnonymousUser) -> PatchQuerySet:
+        """What `user` may report to staff: what others share."""
+        return self.filter(IS_SHARED).exclude(owner=user) if user.is_authenticated else self.none()
+
     def reviewable_by(self, user: User | AnonymousUser) -> PatchQuerySet:
         """What `user` may be asked about: public or with its owner's leave, never hidden, never one's own."""
         if not user.is_authenticated or not user.is_reviewer:
@@ -81,14 +92,16 @@ class Patch(models.Model):
     quality: what the decoder noted, {"notes": [...]}. original_name: for the owner's eyes only.
     allows_review: the owner lets reviewers look at it although it is private. review_key: random and never
     changed; reviewers meet patches in its order, which makes what they have met a fair sample of all.
-    probability, is_positive, doubt (the distance from the threshold): of the current answer, null without one. The
-    database itself keeps them (docs/adr/0011-the-answer-beside-the-patch.md), so that lists sort and filter by them.
+    probability, is_positive, is_flagged, doubt (the distance from the threshold): of the current answer, null without
+    one. The database itself keeps them (docs/adr/0011-the-answer-beside-the-patch.md): lists sort and filter by them.
     reviewers_say: empty without a review; reviews.services.answer keeps it.
     pixels_dropped_at: since when there is no PatchImage any more, because its owner wanted only the answer kept.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="patches")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="patches", db_index=False
+    )
     sha256 = models.CharField(max_length=64)
     source_width = models.PositiveSmallIntegerField()
     source_height = models.PositiveSmallIntegerField()
@@ -97,11 +110,11 @@ class Patch(models.Model):
     visibility = models.CharField(max_length=7, choices=Visibility.choices, default=Visibility.PRIVATE)
     hidden_at = models.DateTimeField(null=True, blank=True)
     hidden_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
     admitted_at = models.DateTimeField(null=True, blank=True)
     admitted_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
     )
     quality = models.JSONField(default=dict)
     source = models.CharField(max_length=3, choices=Source.choices)
@@ -111,6 +124,7 @@ class Patch(models.Model):
     probability = models.FloatField(null=True, blank=True, editable=False)
     is_positive = models.BooleanField(null=True, blank=True, editable=False)
     doubt = models.FloatField(null=True, blank=True, editable=False)
+    is_flagged = models.BooleanField(null=True, blank=True, editable=False)
     reviewers_say = models.CharField(
         max_length=9, choices=ReviewersSay.choices, blank=True, default="", db_default="", editable=False
     )
@@ -133,16 +147,35 @@ class Patch(models.Model):
                 condition=Q(visibility__in=Visibility.values), name="%(app_label)s_%(class)s_visibility_known"
             ),
         ]
+        # Each order of history and gallery (predictions/sorting.py) walks an index from where its page begins; what few
+        # patches are has one of its own, so that nobody walks past all the others.
         indexes = [
-            models.Index(fields=["owner", "-id"], name="patch_history"),
-            models.Index(fields=["-id"], condition=IS_SHARED, name="patch_gallery"),
-            # The sorts of history and gallery (predictions/sorting.py).
+            models.Index(fields=["owner", "created_at", "id"], name="patch_history_newest"),
+            models.Index(
+                fields=["owner", "is_positive", "created_at", "id"], condition=IS_ANSWERED, name="patch_history_label"
+            ),
             models.Index(fields=["owner", "probability", "id"], condition=IS_ANSWERED, name="patch_history_prob"),
             models.Index(fields=["owner", "doubt", "id"], condition=IS_ANSWERED, name="patch_history_doubt"),
+            *(
+                models.Index(fields=["owner", "created_at", "id"], condition=condition, name=f"patch_history_{name}")
+                for name, condition in FEW.items()
+            ),
+            models.Index(
+                fields=["owner", "probability", "id"], condition=Q(is_flagged=True), name="patch_flagged_prob"
+            ),
+            models.Index(fields=["owner", "doubt", "id"], condition=Q(is_flagged=True), name="patch_flagged_doubt"),
+            models.Index(fields=["created_at", "id"], condition=IS_SHARED, name="patch_gallery_newest"),
+            models.Index(
+                fields=["is_positive", "created_at", "id"],
+                condition=IS_SHARED & IS_ANSWERED,
+                name="patch_gallery_label",
+            ),
             models.Index(fields=["probability", "id"], condition=IS_SHARED & IS_ANSWERED, name="patch_gallery_prob"),
             models.Index(fields=["doubt", "id"], condition=IS_SHARED & IS_ANSWERED, name="patch_gallery_doubt"),
-            models.Index(fields=["owner", "-id"], condition=~Q(reviewers_say=""), name="patch_reviewed"),
+            models.Index(fields=["created_at", "id"], condition=IS_SHARED & IS_REVIEWED, name="patch_gallery_reviewed"),
             models.Index(fields=["review_key", "id"], condition=MAY_BE_REVIEWED, name="patch_review_order"),
+            models.Index(fields=["hidden_by"], condition=Q(hidden_by__isnull=False), name="patch_hidden_by"),
+            models.Index(fields=["admitted_by"], condition=Q(admitted_by__isnull=False), name="patch_admitted_by"),
         ]
 
     def __str__(self) -> str:
@@ -151,6 +184,10 @@ class Patch(models.Model):
     @property
     def is_public(self) -> bool:
         return self.visibility == Visibility.PUBLIC
+
+    @property
+    def is_shared(self) -> bool:
+        return self.is_public and self.hidden_at is None
 
     @property
     def shown_um_per_pixel(self) -> float | None:
