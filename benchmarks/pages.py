@@ -25,7 +25,8 @@ LAST = "cursor=cj0x"  # backwards from the end
 PATCHES = """
 INSERT INTO predictions_patch (uuid, owner_id, sha256, source_width, source_height, original_name, visibility, quality,
     source, reviewers_say, created_at)
-SELECT gen_random_uuid(), (%(owners)s::bigint[])[CASE WHEN n %% 2 = 0 THEN 1 WHEN n %% 10 = 1 THEN 2 ELSE 3 + n %% 18 END],
+SELECT gen_random_uuid(),
+    (%(owners)s::bigint[])[CASE WHEN n %% 2 = 0 THEN 1 WHEN n %% 10 = 1 THEN 2 ELSE 3 + n %% 18 END],
     md5(n::text) || md5(n::text), 50, 50, n || '.png', CASE WHEN n / 10 %% 10 < 2 THEN 'public' ELSE 'private' END,
     '{"notes": []}', 'api',
     CASE WHEN n %% 97 = 5 THEN (ARRAY['positive', 'negative', 'split', 'undecided'])[1 + n / 97 %% 4] ELSE '' END,
@@ -35,7 +36,8 @@ FROM generate_series(1, %(rows)s) AS n
 PREDICTIONS = """
 INSERT INTO predictions_prediction (uuid, patch_id, model_version_id, purpose, priority, status, attempt, attempt_limit,
     probability, threshold, flags, queued_at, next_attempt_at, started_at, finished_at, error_code, error_message)
-SELECT gen_random_uuid(), id, %(model)s, 'upload', 10, CASE WHEN id %% 1003 = 7 THEN 'failed' ELSE 'succeeded' END, 1, 3,
+SELECT gen_random_uuid(), id, %(model)s, 'upload', 10,
+    CASE WHEN id %% 1003 = 7 THEN 'failed' ELSE 'succeeded' END, 1, 3,
     CASE WHEN id %% 1003 <> 7 THEN random() ^ 2 END, 0.5, CASE WHEN id %% 51 = 3 THEN '{blurred}'::text[] ELSE '{}' END,
     created_at, created_at, created_at, created_at, CASE WHEN id %% 1003 = 7 THEN 'worker_lost' ELSE '' END, ''
 FROM predictions_patch
@@ -125,7 +127,10 @@ def _file(client: Client) -> tuple[str, str]:
     size = sum(len(piece) for piece in client.get("/predictions/export.csv"))
     seconds = time.perf_counter() - started
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    return "history of 100,000 as CSV: seconds, megabytes, memory more", f"{seconds:.1f} s, {size / 1e6:.0f} MB, {grown:.0f} MB"
+    return (
+        "history of 100,000 as CSV: seconds, megabytes, memory more",
+        f"{seconds:.1f} s, {size / 1e6:.0f} MB, {grown:.0f} MB",
+    )
 
 
 def main() -> None:

@@ -40,8 +40,8 @@ class DrawAdmin(ReadOnlyAdmin):
 class ReportAdmin(ActingAdmin):
     """Open ones first, the newest of them first."""
 
-    list_display = ("picture", "uuid", "reason", "comment", "reporter", "has_hidden", "outcome", "created_at")
-    list_display_links = ("uuid",)
+    list_display = ("picture", "reason", "comment", "outcome", "has_hidden", "reporter", "created_at")
+    list_display_links = ("reason",)
     list_filter = ("outcome", "reason", "has_hidden")
     list_select_related = ("reporter", "patch__current_prediction__patch")
     search_fields = ("uuid__exact", "patch__uuid__exact", "reporter__email")

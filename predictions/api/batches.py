@@ -87,6 +87,8 @@ def _pieces(batch: Batch) -> Iterator[list[tuple[Any, ...]]]:
     items, last = batch.items.with_answer().order_by("position"), -1
     while found := list(items.filter(position__gt=last)[:ROWS_READ]):
         yield [_row(item) for item in found]
+        if len(found) < ROWS_READ:
+            return
         last = found[-1].position
 
 

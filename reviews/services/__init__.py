@@ -2,7 +2,7 @@
 
 from reviews.services.answer import answer_draw, change_review, review_patch, skip_draw
 from reviews.services.draw import next_draws
-from reviews.services.report import dismiss_report, hide_reported, report
+from reviews.services.reports import dismiss_report, hide_reported, report
 from reviews.services.truth import state_truth, withdraw_truth
 from reviews.services.weeks import count_weeks
 

@@ -150,7 +150,7 @@ def test_sorts_and_their_ties(signed_in: Client, cases: dict[str, Prediction]) -
     order = {
         "newest": ["other model", "private", "waiting", "failed", "flagged", "negative", "unsure", "sure"],
         "likely": ["sure", "flagged", "unsure", "private", "other model", "negative"],
-        "doubtful": ["unsure", "private", "flagged", "other model", "negative", "sure"],
+        "doubtful": ["unsure", "flagged", "private", "other model", "negative", "sure"],
     }
     order |= {"oldest": order["newest"][::-1], "unlikely": order["likely"][::-1]}
     assert set(order) == set(SORTS)

@@ -19,7 +19,7 @@ from predictions.models import Batch, Event, Patch, Prediction, Visibility
 from reviews import services
 from reviews.exceptions import AlreadySettled, NotReportable, TooManyReports
 from reviews.models import Report, ReportReason
-from reviews.services import report as report_service
+from reviews.services import reports as report_service
 from tests.factories import answer, make_reviewer, make_token, make_user, submit_drawn
 
 PERSONAL = ReportReason.PERSONAL_DATA
