@@ -173,7 +173,7 @@ def test_however_many_are_alike_none_is_shown_twice_or_left_out(owner: User, sor
 def test_rows_that_come_and_go_while_one_pages_shift_nothing(owner: User) -> None:
     rows = [answer(row, number / 10) for number, row in enumerate(submit_drawn(owner, *range(6)))]
     api = Client(headers={"Authorization": f"Bearer {make_token(owner)}"})
-    first = api.get("/api/v1/predictions/", {"sort": "likely", "limit": 2}).json()
+    first = api.get("/api/v1/predictions/", {"sort": "likely", "limit": "2"}).json()
     Patch.objects.filter(pk=rows[4].patch_id).delete()  # the last of the first page
     answer(submit_drawn(owner, 9)[0], 0.99)
     second = api.get(first["next"]).json()

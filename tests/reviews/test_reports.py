@@ -253,7 +253,7 @@ def test_what_is_hidden_is_gone_everywhere_at_once(
     def text(client: Client, path: str) -> str:
         response = client.get(path)
         assert response.status_code == 200
-        return str(b"".join(response).decode())  # type: ignore[arg-type]  # streamed or not, it is iterable
+        return str(b"".join(response).decode())
 
     assert [client.get(path).status_code for client, path in its_own] == [*[200] * (len(its_own) - 2), 304, 200]
     assert [path for client, path in lists if str(shared.uuid) not in text(client, path)] == []
