@@ -3,6 +3,7 @@
 from django.urls import path
 
 from predictions.api import actions, batches, me, public, receipts, views
+from reviews.api import reports
 from reviews.api import views as reviews
 from webhooks.api import views as webhooks
 
@@ -26,6 +27,7 @@ urlpatterns = [
     path("batches/<uuid:batch_id>/", batches.BatchDetail.as_view(), name="batch"),
     path("batches/<uuid:batch_id>/predictions.csv", batches.BatchCsv.as_view(), name="batch-csv"),
     path("gallery/", public.Gallery.as_view(), name="gallery"),
+    path("gallery/<uuid:prediction_id>/reports/", reports.ReportList.as_view(), name="reports"),
     path("models/", public.ModelList.as_view(), name="models"),
     path("models/<str:version>/", public.ModelDetail.as_view(), name="model"),
     path("me/", me.Me.as_view(), name="me"),

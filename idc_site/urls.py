@@ -5,14 +5,16 @@ from django.urls import include, path
 
 from accounts import views as accounts
 from idc_site import api_docs, health
-from predictions import model_views, views
+from predictions import list_views, model_views, views
 from reviews import evidence_views
 
 admin.site.site_header = admin.site.site_title = "IDC Finder"
 
 urlpatterns = [
     path("", views.home, name="home"),
-    path("gallery/", views.gallery, name="gallery"),
+    path("gallery/", list_views.gallery, name="gallery"),
+    path("gallery/export.csv", list_views.gallery_export, {"kind": "csv"}, name="gallery-csv"),
+    path("gallery/export.json", list_views.gallery_export, {"kind": "json"}, name="gallery-json"),
     path("predictions/", include("predictions.urls")),
     path("batches/<uuid:batch_id>/", views.batch, name="batch"),
     path("batches/<uuid:batch_id>/progress/", views.batch_progress, name="batch-progress"),

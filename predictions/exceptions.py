@@ -114,6 +114,18 @@ class AlreadyShared(ServiceError):
     )
 
 
+class ExportTooLarge(ServiceError):
+    code = "export_too_large"
+    message = _("A file holds at most 100,000 patches, and these are more. Filter them, by date for example.")
+
+
+class TooManyExports(ServiceError):
+    code = "too_many_exports"
+    message = _("Several files are being made at the moment. Try again in a minute.")
+    status = 503
+    retry_after = 60
+
+
 def image_error_message(error: ImageError) -> str:
     """The sentence of an image error in the reader's language."""
     return gettext(error.template) % error.params

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from predictions import explanation_views, receipt_views, views
+from predictions import explanation_views, list_views, receipt_views, views
 
 app_name = "predictions"
 
@@ -20,7 +20,9 @@ prediction_urls = [
 ]
 
 urlpatterns = [
-    path("", views.history, name="history"),
+    path("", list_views.history, name="history"),
+    path("export.csv", list_views.history_export, {"kind": "csv"}, name="export-csv"),
+    path("export.json", list_views.history_export, {"kind": "json"}, name="export-json"),
     path("new/", views.new, name="new"),
     path("<uuid:prediction_id>/", include(prediction_urls)),
 ]

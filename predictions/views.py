@@ -25,7 +25,6 @@ from ml import images, synthetic
 from predictions import services
 from predictions.archives import is_archive, receive_zip
 from predictions.exceptions import FileRequired, PixelsDropped, ServiceError
-from predictions.filters import GalleryFilter, HistoryFilter
 from predictions.forms import UploadForm
 from predictions.models import (
     Batch,
@@ -38,7 +37,6 @@ from predictions.models import (
     Visibility,
     WorkerHeartbeat,
 )
-from predictions.pagination import page_of
 from predictions.trust import held_out_like
 from predictions.uploads import receive
 
@@ -48,28 +46,13 @@ DELAYS = (150, 200, 300, 500, 1000, 2000, 3000, 5000)
 MAP_DELAYS = (500, 500, 1000, 2000, 3000, 5000)
 QUEUE_COUNTED = 1000
 BATCH_ITEMS_SHOWN = 500
+FAILURES_OPEN = 5  # the others are folded, so that the answers below are near
 OPINIONS_SHOWN = 5
 
 
 def home(request: HttpRequest) -> HttpResponse:
     patches = Patch.objects.in_gallery().select_related("current_prediction").order_by("-id")[:STRIP]
     return render(request, "home.html", {"patches": patches, "model": ModelVersion.objects.active()})
-
-
-@require_GET
-def gallery(request: HttpRequest) -> HttpResponse:
-    filters = GalleryFilter(
-        request.GET, Patch.objects.in_gallery().with_is_reviewed().select_related("current_prediction")
-    )
-    return render(request, "predictions/gallery.html", {"filters": filters, "page": page_of(request, filters.qs)})
-
-
-@require_GET
-@login_required
-def history(request: HttpRequest) -> HttpResponse:
-    mine = Patch.objects.filter(owner=_user(request)).with_is_reviewed().select_related("current_prediction")
-    filters = HistoryFilter(request.GET, mine)
-    return render(request, "predictions/history.html", {"filters": filters, "page": page_of(request, filters.qs)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -284,6 +267,7 @@ def _result_context(request: HttpRequest, prediction: Prediction) -> dict[str, A
         "prediction": prediction,
         "patch": prediction.patch,
         "is_owner": prediction.patch.owner_id == request.user.pk,
+        "is_reportable": prediction.patch.is_shared and prediction.patch.owner_id != request.user.pk,
         "held_out": held_out_like(prediction),
     }
     if prediction.is_finished:
@@ -324,13 +308,16 @@ def _batch_context(request: HttpRequest, batch_id: UUID) -> dict[str, Any]:
     answer = "patch__current_prediction"
     counts = found.counts()
     items = found.items.select_related(answer)
-    failures = items.filter(~Q(error_code="") | Q(**{f"{answer}__status": Status.FAILED})).order_by("position")
+    failed = items.filter(~Q(error_code="") | Q(**{f"{answer}__status": Status.FAILED})).order_by("position")
+    failures = list(failed[:BATCH_ITEMS_SHOWN])
     others = items.filter(error_code="", patch__isnull=False).exclude(**{f"{answer}__status": Status.FAILED})
     return {
         "batch": found,
         "counts": counts,
         "is_finished": counts["finished"] == counts["total"],
-        "failures": failures[:BATCH_ITEMS_SHOWN],
+        "failures": failures,
+        "first_failures": failures[:FAILURES_OPEN],
+        "more_failures": failures[FAILURES_OPEN:],
         "items": others.order_by("position")[:BATCH_ITEMS_SHOWN],
         "shown": BATCH_ITEMS_SHOWN,
         **_next_look(request),

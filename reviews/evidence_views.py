@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -16,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.models import User
 from ml.gate import FLAGS
+from predictions.exports import as_csv
 from predictions.model_views import SCHEMES
 from predictions.models import ModelVersion
 from reviews import evidence as reviewed
@@ -124,12 +123,11 @@ def chart(request: HttpRequest, version: str, kind: str, scheme: str) -> HttpRes
 @require_GET
 @reviewers_only
 def table_csv(request: HttpRequest, version: str, table: str) -> HttpResponse:
-    """The figures of a share, or the weeks, as a spreadsheet reads them. Nothing in it was typed by anyone."""
+    """The figures of a share, or the weeks, as a spreadsheet reads them."""
     model_version = get_object_or_404(ModelVersion.objects.without_card(), version=version)
     rows = _week_rows(model_version) if table == "weeks" else _rows(request, model_version, _share(table))
-    stream = io.StringIO()
-    csv.writer(stream).writerows(rows)
-    response = HttpResponse(stream.getvalue(), content_type="text/csv; charset=utf-8")
+    columns, *figures = rows
+    response = HttpResponse(b"".join(as_csv([figures], columns)), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = f'attachment; filename="{model_version.version}-{table}.csv"'
     response["Cache-Control"] = "private, no-store"
     return response

@@ -5,8 +5,9 @@ from __future__ import annotations
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from reviews.models import Answer
+from reviews.models import Answer, ReportReason
 from reviews.models.ground_truth import DEFINITE, SOURCE_LENGTH
+from reviews.models.report import REPORT_LENGTH
 from reviews.models.review import COMMENT_LENGTH
 
 
@@ -22,6 +23,21 @@ class ReviewForm(forms.Form):
         max_length=COMMENT_LENGTH,
         required=False,
         widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
+class ReportForm(forms.Form):
+    reason = forms.ChoiceField(
+        label=_("What is wrong?"),
+        choices=ReportReason.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose what is wrong.")},
+    )
+    comment = forms.CharField(
+        label=_("Anything that helps to see it (optional; staff read it)"),
+        max_length=REPORT_LENGTH,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
     )
 
 

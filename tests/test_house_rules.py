@@ -159,7 +159,8 @@ def test_every_address_is_known() -> None:
     """A new address must be added here, and to the permission tests."""
     ours = {str(pattern.pattern) for pattern in get_resolver().url_patterns}
     assert ours == {
-        "", "gallery/", "predictions/", "batches/<uuid:batch_id>/", "batches/<uuid:batch_id>/progress/",
+        "", "gallery/", "gallery/export.csv", "gallery/export.json", "predictions/",
+        "batches/<uuid:batch_id>/", "batches/<uuid:batch_id>/progress/",
         "models/", "models/<str:version>/", "models/<str:version>/card.json",
         "models/<str:version>/<str:kind>-<str:scheme>.svg",
         "models/<str:version>/evidence/", "models/<str:version>/evidence/<str:table>.csv",

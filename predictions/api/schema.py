@@ -70,6 +70,14 @@ FILTERS = {
     "label": "Answers that say this.",
     "min_probability": "Answers of at least this probability.",
     "max_probability": "Answers of at most this probability.",
+    "model": "Answers of this model, by its `version`.",
+    "reviewed": "Patches that a reviewer has answered, or those that none has.",
+    "agreed": "Reviewed patches by what most of the reviewers who name a class say: the `same` as the model, or "
+    "`differs`; `split`: as many say IDC as no IDC; `undecided`: none names either.",
+    "sort": "The order. In those by `probability` (`likely`, `unlikely`) or by its distance from the threshold "
+    "(`doubtful`) only what is answered has a place.",
+    "flagged": "Answers with or without `flags`.",
+    "batch": "Patches of this batch of yours.",
     "status": "Predictions in this state.",
     "visibility": "Private patches or public ones.",
     "since": "Sent on this day or later (UTC).",
@@ -103,6 +111,8 @@ def _filter_parameter(name: str, declared: Any) -> OpenApiParameter:
         kind = {"type": "number", "minimum": declared.extra["min_value"], "maximum": declared.extra["max_value"]}
     elif isinstance(declared, django_filters.DateFilter):
         kind = OpenApiTypes.DATE
+    elif isinstance(declared, django_filters.UUIDFilter):
+        kind = OpenApiTypes.UUID
     choices = [value for value, _ in declared.extra["choices"]] if "choices" in declared.extra else None
     return OpenApiParameter(name, kind, enum=choices, description=FILTERS[name])
 

@@ -2,7 +2,7 @@
 
 from predictions.services.activate import activate, register_model
 from predictions.services.explain import explain
-from predictions.services.moderate import admit, hide
+from predictions.services.moderate import admit, hide, show_again
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
 from predictions.services.quota import left_today, used_today
@@ -24,6 +24,7 @@ __all__ = [
     "register_model",
     "retry",
     "set_visibility",
+    "show_again",
     "submit",
     "sweep",
     "used_today",

@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, RequestFactory
 from django.utils import timezone
 from pytest_django import Settings
+from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
 from accounts.models import ApiToken, Scope, User
@@ -194,7 +195,7 @@ def test_a_prediction_once_answered_or_failed(api: Api, owner: User) -> None:
 
 def test_a_prediction_is_what_the_fields_of_its_schema_give(owner: User, rf: RequestFactory) -> None:
     queued, answered, failed = submit_drawn(owner, 1, 2, 3)
-    serializer = PredictionSerializer(context=serializer_context(rf.get("/")))
+    serializer = PredictionSerializer(context=serializer_context(Request(rf.get("/"))))
     for prediction in (queued, answer(answered, 0.25), fail(failed)):
         prediction.refresh_from_db()
         by_fields = Serializer.to_representation(serializer, prediction)

@@ -171,9 +171,9 @@ def test_what_needs_pixels_is_answered_with_a_code(api: Api, owner: User, model_
         for headers in ({}, etag):
             response = api.client.get(f"{URL}{prediction.uuid}/{path}", headers=headers)
             assert (response.status_code, response.json()) == (410, DROPPED)
-    post = {"content_type": "application/json", "data": {"model": "other-1"}}
+    other, kind = {"model": "other-1"}, "application/json"
     for action in ("share", "rerun"):
-        response = api.client.post(f"{URL}{prediction.uuid}/{action}/", **post)
+        response = api.client.post(f"{URL}{prediction.uuid}/{action}/", other, content_type=kind)
         assert (response.status_code, response.json()) == (410, DROPPED)
     Prediction.objects.filter(pk=prediction.pk).update(
         status="failed", probability=None, error_code="worker_lost", error_message="Lost."
@@ -182,7 +182,7 @@ def test_what_needs_pixels_is_answered_with_a_code(api: Api, owner: User, model_
     assert (response.status_code, response.json()) == (410, DROPPED)
     waiting = sent_to_be_forgotten(owner, 2)
     for action in ("share", "rerun"):
-        response = api.client.post(f"{URL}{waiting.uuid}/{action}/", **post)
+        response = api.client.post(f"{URL}{waiting.uuid}/{action}/", other, content_type=kind)
         assert (response.status_code, response.json()["error"]["code"]) == (409, "to_be_forgotten")
     assert api.client.post(f"{URL}{waiting.uuid}/unshare/").status_code == 200
 
