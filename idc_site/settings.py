@@ -43,6 +43,8 @@ if _site.scheme not in ("http", "https") or not _site.hostname:
     raise ImproperlyConfigured(f"SITE_URL must be an address such as https://idc.example.org, not {SITE_URL!r}.")
 IS_HTTPS = _site.scheme == "https"
 _LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+# One machine that only its user reaches, as `make run` makes it: what is for development alone asks for this.
+IS_LOCAL = not IS_HTTPS and _site.hostname in ("127.0.0.1", "localhost", "::1")
 SECRET_KEY = required("SECRET_KEY", "a long random string")
 DEBUG = False
 ALLOWED_HOSTS = [_site.hostname, *([] if IS_HTTPS else _LOCAL_HOSTS), *env.list("EXTRA_HOSTS", [])]
