@@ -165,7 +165,8 @@ def test_every_address_is_known() -> None:
         "models/<str:version>/evidence/", "models/<str:version>/evidence/<str:table>.csv",
         "models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", "reviews/",
         "examples/<int:number>.png", "accounts/tokens/",
-        "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/", "admin/", "api/v1/",
+        "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/2fa/", "accounts/sessions/",
+        "accounts/", "admin/", "api/v1/",
         "api/schema/", "api/docs/", "healthz", "readyz",
     }  # fmt: skip
 

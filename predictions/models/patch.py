@@ -55,7 +55,7 @@ class PatchQuerySet(models.QuerySet["Patch"]):
         shared = Q(visibility=Visibility.PUBLIC, hidden_at__isnull=True)
         if not user.is_authenticated:
             return self.filter(shared)
-        if user.is_staff:
+        if user.sees_all:
             return self.all()
         if user.is_reviewer:
             shared |= Q(allows_review=True, hidden_at__isnull=True, pk__in=user.reviews.values("patch"))

@@ -38,7 +38,7 @@ def allow_review(*, patch: Patch, actor: User, is_allowed: bool) -> None:
 
 def note_opening(*, patch: Patch, reader: User | AnonymousUser) -> None:
     """Write down that a member of staff sees somebody's private patch: once an hour for each of both."""
-    if not reader.is_authenticated or not reader.is_staff or patch.owner_id == reader.pk or patch.is_public:
+    if not reader.is_authenticated or not reader.sees_all or patch.owner_id == reader.pk or patch.is_public:
         return
     lately = Event.objects.filter(
         kind=Event.Kind.OPENED, actor=reader, subject=str(patch.uuid), created_at__gte=Now() - NOTED_EVERY
