@@ -97,6 +97,7 @@ def reset_mfa(*, user: User, actor: User | None = None) -> int:
 
     actor: None on the command line, where whoever holds the machine decides.
     """
+    removed: int
     removed, _each = Authenticator.objects.filter(user=user).delete()
     end_sessions(user)
     _record(Event.Kind.MFA_RESET, actor, user)

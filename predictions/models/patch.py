@@ -129,6 +129,7 @@ class Patch(models.Model):
             models.Index(
                 fields=["-id"], condition=Q(visibility="public", hidden_at__isnull=True), name="patch_gallery"
             ),
+            models.Index(fields=["-id"], condition=Q(hidden_at__isnull=False), name="patch_hidden"),
             models.Index(fields=["review_key", "id"], condition=MAY_BE_REVIEWED, name="patch_review_order"),
         ]
 

@@ -86,6 +86,7 @@ class Prediction(Job):
             models.Index(
                 fields=["model_version", "priority", "id"], condition=Q(status="queued"), name="prediction_claimable"
             ),
+            models.Index(fields=["-id"], condition=Q(status="failed"), name="prediction_failed"),
             # How reviewers find what is worth their time, see reviews/services/draw.py.
             models.Index(fields=["id"], condition=Q(status="succeeded") & ~Q(flags=[]), name="prediction_flagged"),
             models.Index(

@@ -6,7 +6,7 @@ from predictions.services.moderate import admit, hide
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
 from predictions.services.quota import left_today, most_a_day, used_today
-from predictions.services.share import allow_review, note_opening, set_visibility
+from predictions.services.share import allow_review, note_opening, set_visibility, share_again
 from predictions.services.submit import Submission, submit
 from predictions.services.withdraw import withdraw
 
@@ -25,6 +25,7 @@ __all__ = [
     "register_model",
     "retry",
     "set_visibility",
+    "share_again",
     "submit",
     "sweep",
     "used_today",

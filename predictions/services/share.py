@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
+from predictions.exceptions import NotTheirsToShare
 from predictions.models import Event, Patch, Visibility
 
 NOTED_EVERY = timedelta(hours=1)
@@ -24,6 +25,24 @@ def set_visibility(*, patch: Patch, actor: User, visibility: Visibility) -> None
         Event.objects.create(
             kind=Event.Kind.SHARED if is_public else Event.Kind.MADE_PRIVATE, actor=actor, subject=str(patch.uuid)
         )
+
+
+@transaction.atomic
+def share_again(*, patch: Patch, actor: User) -> None:
+    """Staff share their own patch, or take back that staff made one private. To share is the owner's right alone.
+
+    Raises:
+        NotTheirsToShare: it is somebody else's, who has not shared it or has taken that back.
+    """
+    Patch.objects.select_for_update().get(pk=patch.pk)
+    kinds = (Event.Kind.SHARED, Event.Kind.MADE_PRIVATE)
+    last = Event.objects.filter(subject=str(patch.uuid), kind__in=kinds).order_by("-pk").first()
+    is_undone = (
+        last is not None and last.kind == Event.Kind.MADE_PRIVATE and last.actor_id not in (None, patch.owner_id)
+    )
+    if patch.pixels_dropped_at or not (patch.owner_id == actor.pk or patch.is_public or is_undone):
+        raise NotTheirsToShare
+    set_visibility(patch=patch, actor=actor, visibility=Visibility.PUBLIC)
 
 
 @transaction.atomic

@@ -17,7 +17,7 @@ PERIOD = 30
 def code_of(secret: str, *, ahead: int = 0) -> str:
     """What an app shows; with a few seconds of its half minute left, so that it arrives in time."""
     wait_for(lambda: time.time() % PERIOD < PERIOD - 4, what="a new half minute")
-    return format_hotp_value(hotp_value(secret, int(time.time()) // PERIOD + ahead))
+    return str(format_hotp_value(hotp_value(secret, int(time.time()) // PERIOD + ahead)))
 
 
 def shown_secret(page: str) -> str:
