@@ -57,6 +57,7 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     list_per_page = 25
     list_max_show_all = 25
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # they would count every row
     paginator = BoundedPaginator
     sortable_by = ()
     search_help_text = gettext_lazy("An id, an e-mail address or a digest, whole.")
@@ -112,6 +113,11 @@ def thumbnail(prediction: Prediction | None) -> SafeString:
         )
     source = reverse("predictions:image", args=[prediction.uuid])
     return format_html('<img src="{}" width="50" height="50" alt="">', source)
+
+
+def short_id(row: Any) -> SafeString:
+    """The first digits of an id, the whole of it for who points at it or searches the page's text."""
+    return format_html('<span title="{}">{}</span>', row.uuid, str(row.uuid)[:8])
 
 
 def percent(prediction: Prediction | None) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -17,6 +19,7 @@ from predictions.admin.base import (
     percent,
     run_on_each,
     seconds,
+    short_id,
     staff_of,
     thumbnail,
     to_confirm,
@@ -29,7 +32,7 @@ from predictions.models import Batch, BatchItem, Explanation, ModelVersion, Patc
 class PatchAdmin(ActingAdmin):
     list_display = (
         "picture",
-        "uuid",
+        "short_id",
         "owner",
         "visibility",
         "status",
@@ -40,7 +43,8 @@ class PatchAdmin(ActingAdmin):
         "hidden_at",
         "created_at",
     )
-    list_display_links = ("uuid",)
+    list_display_links = ("short_id",)
+    readonly_fields = ("picture",)
     list_filter = (
         "visibility",
         "current_prediction__status",
@@ -79,6 +83,10 @@ class PatchAdmin(ActingAdmin):
             asked = Prediction.objects.filter(uuid=term).values_list("patch", flat=True)
             return super().found_by(term) | Q(pk__in=list(asked))
         return super().found_by(term)
+
+    @admin.display(description=_("id"))
+    def short_id(self, row: Any) -> SafeString:
+        return short_id(row)
 
     @admin.display(description=_("picture"))
     def picture(self, patch: Patch) -> SafeString:
@@ -137,7 +145,7 @@ class PatchAdmin(ActingAdmin):
 class PredictionAdmin(ActingAdmin):
     list_display = (
         "picture",
-        "uuid",
+        "short_id",
         "model_version",
         "purpose",
         "status",
@@ -149,7 +157,8 @@ class PredictionAdmin(ActingAdmin):
         "waited",
         "took",
     )
-    list_display_links = ("uuid",)
+    list_display_links = ("short_id",)
+    readonly_fields = ("picture",)
     list_filter = ("status", IsPositive, IsFlagged, "model_version", "purpose", "priority", "queued_at")
     list_select_related = ("model_version", "patch")
     search_fields = ("uuid__exact", "patch__uuid__exact", "patch__owner__email")
@@ -160,6 +169,10 @@ class PredictionAdmin(ActingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
         return super().get_queryset(request).defer("embedding", "model_version__card")
+
+    @admin.display(description=_("id"))
+    def short_id(self, row: Any) -> SafeString:
+        return short_id(row)
 
     @admin.display(description=_("picture"))
     def picture(self, prediction: Prediction) -> SafeString:
