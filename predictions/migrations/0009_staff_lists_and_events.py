@@ -47,6 +47,7 @@ class Migration(migrations.Migration):
                     ("quota_set", "quota set"),
                     ("roles_set", "roles set"),
                     ("token_revoked", "token revoked by staff"),
+                    ("exported", "file taken by staff"),
                     ("mfa_reset", "second factors removed"),
                 ],
                 max_length=20,

@@ -10,7 +10,8 @@ class Event(models.Model):
     """What was done, by whom, to what. Written in the transaction it tells of, and never changed.
 
     subject: uuid of a patch, prediction, batch, webhook or delivery, the name of a model version, `user <id>` or
-    `token <uuid>`. payload holds nothing personal, and the actor becomes anonymous when the account goes.
+    `token <uuid>`, or what a file was of. payload holds nothing personal, and the actor becomes anonymous when the
+    account goes.
     """
 
     class Kind(models.TextChoices):
@@ -45,6 +46,7 @@ class Event(models.Model):
         QUOTA_SET = "quota_set", _("quota set")
         ROLES_SET = "roles_set", _("roles set")
         TOKEN_REVOKED = "token_revoked", _("token revoked by staff")
+        EXPORTED = "exported", _("file taken by staff")
         MFA_RESET = "mfa_reset", _("second factors removed")
 
     kind = models.CharField(max_length=20, choices=Kind.choices)

@@ -6,7 +6,7 @@ from predictions.services.moderate import admit, hide
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
 from predictions.services.quota import left_today, most_a_day, used_today
-from predictions.services.share import allow_review, note_opening, set_visibility, share_again
+from predictions.services.share import allow_review, note_export, note_opening, set_visibility, share_again
 from predictions.services.submit import Submission, submit
 from predictions.services.withdraw import withdraw
 
@@ -21,6 +21,7 @@ __all__ = [
     "hide",
     "left_today",
     "most_a_day",
+    "note_export",
     "note_opening",
     "register_model",
     "retry",

@@ -55,6 +55,12 @@ def allow_review(*, patch: Patch, actor: User, is_allowed: bool) -> None:
         Event.objects.create(kind=kind, actor=actor, subject=str(patch.uuid))
 
 
+@transaction.atomic
+def note_export(*, actor: User, what: str, number: int) -> None:
+    """Write down that a member of staff takes a file of `number` rows, private ones among them."""
+    Event.objects.create(kind=Event.Kind.EXPORTED, actor=actor, subject=what, payload={"rows": number})
+
+
 def note_opening(*, patch: Patch, reader: User | AnonymousUser) -> None:
     """Write down that a member of staff sees somebody's private patch: once an hour for each of both."""
     if not reader.is_authenticated or not reader.sees_all or patch.owner_id == reader.pk or patch.is_public:

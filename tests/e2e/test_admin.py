@@ -136,6 +136,7 @@ def test_a_passkey_is_made_and_lets_staff_in_without_a_password(visitor: Visitor
 
     log_out(page)
     page.goto("/accounts/login/")
+    is_accessible(page)
     page.get_by_role("button", name="Log in with a passkey").click()
     expect(page.locator("#upload")).to_be_visible()
     page.goto("/admin/")

@@ -146,7 +146,7 @@ FILTERS = {
     "patch": [
         "visibility__exact=public", "current_prediction__status__exact=failed", "label=positive", "label=negative",
         "flagged=yes", "flagged=no", "hidden=yes", "hidden=no", "reviewed=yes", "reviewed=no",
-        "source__exact=api", "p=2",
+        "source__exact=api", "p=2", "_facets=True",
     ],
     "prediction": [
         "status__exact=failed", "label=positive", "flagged=yes", "purpose__exact=shadow", "priority__exact=20", "p=2",
@@ -297,3 +297,9 @@ def test_the_first_page_says_what_waits_and_how_the_model_fares(
     with django_assert_max_num_queries(11):
         signed_in.get(reverse("admin:index"))
     assert waiting.status == "queued"
+
+
+def test_a_file_taken_by_staff_leaves_a_line(staff: User) -> None:
+    services.note_export(actor=staff, what="patches", number=7)
+    event = Event.objects.get(kind="exported")
+    assert (event.actor, event.subject, event.payload) == (staff, "patches", {"rows": 7})
