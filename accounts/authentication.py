@@ -44,6 +44,7 @@ class ApiTokenAuthentication(TokenAuthentication):
         if found is None or found.expiry <= timezone.now() or not found.user.is_active:
             raise AuthenticationFailed(_("Invalid token."))
         note_use(found)
+        found.user.is_by_token = True
         return found.user, found
 
 

@@ -19,26 +19,6 @@ OTHERS = 100_000  # rows of somebody else, in between
 PAGES = 40
 LIMIT = 100
 
-FILL = """
-WITH patches AS (
-    INSERT INTO predictions_patch (uuid, owner_id, sha256, source_width, source_height, original_name, visibility,
-        quality, source, created_at)
-    SELECT gen_random_uuid(), (ARRAY[%(owner)s, %(other)s])[1 + number %% 2], md5(number::text) || md5(number::text),
-        50, 50, number || '.png', CASE WHEN number %% 10 < 2 THEN 'public' ELSE 'private' END, '{"notes": []}', 'api',
-        now() - number * interval '1 second'
-    FROM generate_series(1, %(rows)s) AS number
-    RETURNING id
-)
-INSERT INTO predictions_prediction (uuid, patch_id, model_version_id, purpose, priority, status, attempt, attempt_limit,
-    probability, threshold, flags, queued_at, next_attempt_at, started_at, finished_at, error_code, error_message)
-SELECT gen_random_uuid(), id, %(model)s, 'upload', 10, 'succeeded', 1, 3, random(), 0.5, '{}', now(), now(), now(),
-    now(), '', ''
-FROM patches
-"""
-POINT = """
-UPDATE predictions_patch SET current_prediction_id = predictions_prediction.id
-FROM predictions_prediction WHERE predictions_prediction.patch_id = predictions_patch.id
-"""
 QUERIES = {
     "newest": "",
     "positive, private": "&label=positive&visibility=private",
@@ -75,16 +55,13 @@ def _measure(processes: Processes) -> list[tuple[str, str]]:
 
 
 def _fill(owner: int, other: int) -> None:
-    from django.db import connection
+    from django.db import transaction
 
-    from predictions.models import ModelVersion
+    from predictions.services import seed
 
-    model = ModelVersion.objects.get(is_active=True).pk
-    with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0")
-        cursor.execute(FILL, {"owner": owner, "other": other, "rows": ROWS + OTHERS, "model": model})
-        cursor.execute(POINT)
-        cursor.execute("VACUUM ANALYZE")
+    with transaction.atomic():
+        seed.fill(owners=[owner, other], rows=ROWS + OTHERS, public=0.2, failed=0, flagged=0)
+    seed.settle()
 
 
 def _last_cursor(owner: int) -> str:

@@ -8,8 +8,6 @@ from idc_site import api_docs, health
 from predictions import list_views, model_views, views
 from reviews import evidence_views
 
-admin.site.site_header = admin.site.site_title = "IDC Finder"
-
 urlpatterns = [
     path("", views.home, name="home"),
     path("gallery/", list_views.gallery, name="gallery"),
@@ -30,6 +28,8 @@ urlpatterns = [
     path("accounts/tokens/", accounts.tokens, name="tokens"),
     path("accounts/tokens/<uuid:token_id>/revoke/", accounts.revoke, name="revoke-token"),
     path("accounts/webhooks/", include("webhooks.urls")),
+    path("accounts/2fa/", include("allauth.mfa.urls")),
+    path("accounts/sessions/", include("allauth.usersessions.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("idc_site.api_urls")),

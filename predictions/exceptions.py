@@ -129,3 +129,9 @@ class TooManyExports(ServiceError):
 def image_error_message(error: ImageError) -> str:
     """The sentence of an image error in the reader's language."""
     return gettext(error.template) % error.params
+
+
+class NotTheirsToShare(ServiceError):
+    code = "not_theirs_to_share"
+    message = _("Private patches of others were left private: sharing them is their owners' right.")
+    status = 403

@@ -91,7 +91,7 @@ def new(request: HttpRequest) -> HttpResponse:
             "request_megabytes": settings.REQUEST_MEGABYTES,
             "zip_megabytes": settings.ZIP_MEGABYTES,
             "image_megabytes": images.MAX_BYTES // 1024**2,
-            "patches_per_day": settings.PATCHES_PER_DAY,
+            "patches_per_day": services.most_a_day(user),
             "min_side": images.MIN_SIDE,
             "max_side": images.MAX_SIDE,
             "max_aspect": images.MAX_ASPECT,

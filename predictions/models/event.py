@@ -9,8 +9,9 @@ from django.utils.translation import gettext_lazy as _
 class Event(models.Model):
     """What was done, by whom, to what. Written in the transaction it tells of, and never changed.
 
-    subject: uuid of a patch, prediction, batch, webhook or delivery, or the name of a model version. payload
-    holds nothing personal, and the actor becomes anonymous when the account goes.
+    subject: uuid of a patch, prediction, batch, webhook or delivery, the name of a model version, `user <id>` or
+    `token <uuid>`, or what a file was of. payload holds nothing personal, and the actor becomes anonymous when the
+    account goes.
     """
 
     class Kind(models.TextChoices):
@@ -45,6 +46,13 @@ class Event(models.Model):
         WEBHOOK_TESTED = "webhook_tested", _("webhook tested")
         WEBHOOK_DELETED = "webhook_deleted", _("webhook deleted")
         REDELIVERED = "redelivered", _("delivery sent again")
+        USER_CLOSED = "user_closed", _("account closed by staff")
+        USER_OPENED = "user_opened", _("account opened again by staff")
+        QUOTA_SET = "quota_set", _("quota set")
+        ROLES_SET = "roles_set", _("roles set")
+        TOKEN_REVOKED = "token_revoked", _("token revoked by staff")
+        EXPORTED = "exported", _("file taken by staff")
+        MFA_RESET = "mfa_reset", _("second factors removed")
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     actor = models.ForeignKey(

@@ -74,7 +74,7 @@ class PatchQuerySet(models.QuerySet["Patch"]):
         shared = Q(visibility=Visibility.PUBLIC, hidden_at__isnull=True)
         if not user.is_authenticated:
             return self.filter(shared)
-        if user.is_staff:
+        if user.sees_all:
             return self.all()
         if user.is_reviewer:
             shared |= Q(allows_review=True, hidden_at__isnull=True, pk__in=user.reviews.values("patch"))
@@ -185,6 +185,7 @@ class Patch(models.Model):
             models.Index(fields=["probability", "id"], condition=IS_SHARED & IS_ANSWERED, name="patch_gallery_prob"),
             models.Index(fields=["doubt", "id"], condition=IS_SHARED & IS_ANSWERED, name="patch_gallery_doubt"),
             models.Index(fields=["created_at", "id"], condition=IS_SHARED & IS_REVIEWED, name="patch_gallery_reviewed"),
+            models.Index(fields=["-id"], condition=Q(hidden_at__isnull=False), name="patch_hidden"),
             models.Index(fields=["review_key", "id"], condition=MAY_BE_REVIEWED, name="patch_review_order"),
             models.Index(
                 fields=["id"],

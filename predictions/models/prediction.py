@@ -38,7 +38,7 @@ class PredictionQuerySet(JobQuerySet["Prediction"]):
     def visible_to(self, user: User | AnonymousUser) -> PredictionQuerySet:
         """Predictions of patches that `user` may see; shadows are for staff."""
         visible = self.filter(patch__in=Patch.objects.visible_to(user))
-        return visible if user.is_authenticated and user.is_staff else visible.exclude(purpose=Purpose.SHADOW)
+        return visible if user.is_authenticated and user.sees_all else visible.exclude(purpose=Purpose.SHADOW)
 
     def with_patch_and_model(self) -> PredictionQuerySet:
         return self.select_related("patch", "model_version").defer("model_version__card", "embedding")
@@ -86,6 +86,7 @@ class Prediction(Job):
             models.Index(
                 fields=["model_version", "priority", "id"], condition=Q(status="queued"), name="prediction_claimable"
             ),
+            models.Index(fields=["-id"], condition=Q(status="failed"), name="prediction_failed"),
             # How reviewers find what is worth their time, see reviews/services/draw.py.
             models.Index(fields=["id"], condition=Q(status="succeeded") & ~Q(flags=[]), name="prediction_flagged"),
             models.Index(
@@ -113,4 +114,4 @@ class Prediction(Job):
 
     def may_be_explained_to(self, user: User | AnonymousUser) -> bool:
         """Whether `user`, who may see it, may also ask for its map: that is work, and work is for owner and staff."""
-        return user.is_authenticated and (user.is_staff or self.patch.owner_id == user.pk)
+        return user.is_authenticated and (user.sees_all or self.patch.owner_id == user.pk)

@@ -5,8 +5,8 @@ from predictions.services.explain import explain
 from predictions.services.moderate import admit, hide, show_again
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
-from predictions.services.quota import left_today, used_today
-from predictions.services.share import allow_review, note_opening, set_visibility
+from predictions.services.quota import left_today, most_a_day, used_today
+from predictions.services.share import allow_review, note_export, note_opening, set_visibility, share_again
 from predictions.services.submit import Submission, submit
 from predictions.services.withdraw import withdraw
 
@@ -20,10 +20,13 @@ __all__ = [
     "explain",
     "hide",
     "left_today",
+    "most_a_day",
+    "note_export",
     "note_opening",
     "register_model",
     "retry",
     "set_visibility",
+    "share_again",
     "show_again",
     "submit",
     "sweep",
