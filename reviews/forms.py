@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from predictions.services.runs import MOST_RECENT, RECENT
 from reviews.models import Answer
 from reviews.models.ground_truth import DEFINITE, SOURCE_LENGTH
 from reviews.models.review import COMMENT_LENGTH
@@ -29,4 +30,10 @@ class TruthForm(forms.Form):
     answer = forms.ChoiceField(choices=DEFINITE)
     source = forms.CharField(
         label=_("How do you know? (optional; only you and staff see it)"), max_length=SOURCE_LENGTH, required=False
+    )
+
+
+class TrialForm(forms.Form):
+    recent = forms.IntegerField(
+        label=_("and so many of the newest answered patches"), min_value=0, max_value=MOST_RECENT, initial=RECENT
     )

@@ -164,6 +164,7 @@ def test_every_address_is_known() -> None:
         "models/<str:version>/<str:kind>-<str:scheme>.svg",
         "models/<str:version>/evidence/", "models/<str:version>/evidence/<str:table>.csv",
         "models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", "reviews/",
+        "models/<str:version>/trial/",
         "examples/<int:number>.png", "accounts/tokens/",
         "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/", "admin/", "api/v1/",
         "api/schema/", "api/docs/", "healthz", "readyz",

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from predictions import services
 from predictions.admin.base import ActingAdmin, ReadOnlyAdmin, run_on_each, staff_of, thumbnail
+from predictions.admin.models import rerun
 from predictions.models import Batch, BatchItem, Explanation, Patch, Prediction, Status
 
 
@@ -22,7 +23,7 @@ class PatchAdmin(ActingAdmin):
     search_fields = ("uuid__exact", "sha256__exact", "owner__email")
     date_hierarchy = None
     ordering = ("-id",)
-    actions = ("hide", "admit")
+    actions = ("hide", "admit", "rerun")
     exclude = ("image",)
 
     @admin.display(description=_("picture"))
@@ -45,6 +46,10 @@ class PatchAdmin(ActingAdmin):
     def admit(self, request: HttpRequest, patches: QuerySet[Patch]) -> None:
         run_on_each(self, request, patches, lambda patch: services.admit(patch=patch, actor=staff_of(request)))
 
+    @admin.action(description=_("Re-run with the active model, in the background"), permissions=["act"])
+    def rerun(self, request: HttpRequest, patches: QuerySet[Patch]) -> None:
+        rerun(self, request, patches)
+
 
 @admin.register(Prediction)
 class PredictionAdmin(ActingAdmin):
@@ -64,7 +69,7 @@ class PredictionAdmin(ActingAdmin):
     list_select_related = ("model_version", "patch")
     search_fields = ("uuid__exact", "patch__uuid__exact")
     ordering = ("-id",)
-    actions = ("retry",)
+    actions = ("retry", "rerun")
 
     @admin.display(description=_("picture"))
     def picture(self, prediction: Prediction) -> SafeString:
@@ -74,6 +79,10 @@ class PredictionAdmin(ActingAdmin):
     def retry(self, request: HttpRequest, predictions: QuerySet[Prediction]) -> None:
         failed = predictions.filter(status=Status.FAILED)
         run_on_each(self, request, failed, lambda one: services.retry(prediction=one, actor=staff_of(request)))
+
+    @admin.action(description=_("Re-run with the active model, in the background"), permissions=["act"])
+    def rerun(self, request: HttpRequest, predictions: QuerySet[Prediction]) -> None:
+        rerun(self, request, Patch.objects.filter(pk__in=predictions.order_by().values("patch")))
 
 
 @admin.register(Explanation)

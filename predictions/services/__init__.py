@@ -6,7 +6,7 @@ from predictions.services.moderate import admit, hide
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
 from predictions.services.quota import left_today, used_today
-from predictions.services.runs import advance_runs, cancel_run, start_rerun, start_shadow
+from predictions.services.runs import advance_runs, cancel_run, start_rerun, start_rerun_of, start_shadow
 from predictions.services.share import allow_review, note_opening, set_visibility
 from predictions.services.submit import Submission, submit
 from predictions.services.withdraw import withdraw
@@ -29,6 +29,7 @@ __all__ = [
     "retry",
     "set_visibility",
     "start_rerun",
+    "start_rerun_of",
     "start_shadow",
     "submit",
     "sweep",

@@ -8,7 +8,7 @@ killed, another goes on from the same row.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.db import transaction
@@ -16,7 +16,7 @@ from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from accounts.models import User
-from predictions.exceptions import NothingToCompare, NotRunning, TooManyChosen
+from predictions.exceptions import NoActiveModel, NothingToCompare, NotRunning, TooManyChosen
 from predictions.models import (
     MOST_CHOSEN,
     Event,
@@ -67,7 +67,7 @@ def start_rerun(
     *,
     model_version: ModelVersion,
     actor: User | None = None,
-    patches: Collection[Patch] | None = None,
+    patches: QuerySet[Patch] | None = None,
     since: datetime | None = None,
 ) -> Run:
     """Ask a version about these patches, or about all that were sent `since`, or about all; for their owners to see.
@@ -78,10 +78,26 @@ def start_rerun(
     Raises:
         TooManyChosen: there are more than MOST_CHOSEN patches.
     """
-    if patches is not None and len(patches) > MOST_CHOSEN:
-        raise TooManyChosen
-    chosen = None if patches is None else sorted(patch.pk for patch in patches)
+    chosen = None
+    if patches is not None:
+        chosen = list(patches.order_by("pk").values_list("pk", flat=True)[: MOST_CHOSEN + 1])
+        if len(chosen) > MOST_CHOSEN:
+            raise TooManyChosen
     return _start(Run.Kind.RERUN, model_version, actor, chosen=chosen, since=since)
+
+
+@transaction.atomic
+def start_rerun_of(*, patches: QuerySet[Patch], actor: User) -> Run:
+    """Ask the active version about these patches.
+
+    Raises:
+        NoActiveModel: there is none.
+        TooManyChosen: there are more than MOST_CHOSEN patches.
+    """
+    active = ModelVersion.objects.active()
+    if active is None:
+        raise NoActiveModel
+    return start_rerun(model_version=active, actor=actor, patches=patches)
 
 
 def _start(kind: Run.Kind, model_version: ModelVersion, actor: User | None, **choice: object) -> Run:
@@ -191,7 +207,7 @@ def _wanted(run: Run, patches: QuerySet[Patch]) -> QuerySet[Patch]:
     return kept.filter(judged | Q(pk__gte=run.recent_from, pk__in=_recent().values("pk")))
 
 
-def _join(run: Run, current: dict[int, int | None]) -> tuple[set[int], set[int]]:
+def _join(run: Run, current: Mapping[int, int | None]) -> tuple[set[int], set[int]]:
     """Of the patches that have a row of this version: those whose row the run now waits for, and those that are done.
 
     current: of each patch, its current prediction. Failed rows are tried again. A shadow leaves alone what an owner

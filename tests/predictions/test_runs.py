@@ -174,7 +174,7 @@ def test_pressed_twice_is_one_run(owner: User, other: ModelVersion, staff: User)
     rerun = services.start_rerun(model_version=other)
     assert rerun != run
     assert services.start_rerun(model_version=other) == rerun
-    assert services.start_rerun(model_version=other, patches=[]) != rerun
+    assert services.start_rerun(model_version=other, patches=Patch.objects.none()) != rerun
     assert Event.objects.filter(kind="run_started").count() == 3
 
 
@@ -264,17 +264,20 @@ def test_a_rerun_after_a_shadow_shows_what_the_shadow_answered_without_asking_ag
     assert Prediction.objects.visible_to(owner).get(pk=shadow.pk).purpose == "rerun"
 
 
-def test_a_rerun_is_of_those_chosen_or_of_those_since(owner: User, other: ModelVersion) -> None:
+def test_a_rerun_is_of_those_chosen_or_of_those_since(
+    owner: User, other: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, new, dropped = (answer(row).patch for row in submit_drawn(owner, 1, 2, 3))
     Patch.objects.filter(pk=old.pk).update(created_at=Now() - timedelta(days=9))
     Patch.objects.filter(pk=dropped.pk).update(pixels_dropped_at=Now())
-    chosen = settle(services.start_rerun(model_version=other, patches=[old, dropped]))
+    chosen = settle(services.start_rerun(model_version=other, patches=Patch.objects.exclude(pk=new.pk)))
     assert asked(chosen) == {old.pk}
     Prediction.objects.filter(model_version=other).delete()
     since = Patch.objects.values_list("created_at", flat=True).get(pk=new.pk) - timedelta(days=1)
     assert asked(settle(services.start_rerun(model_version=other, since=since))) == {new.pk}
+    monkeypatch.setattr(runs, "MOST_CHOSEN", 2)
     with pytest.raises(TooManyChosen):
-        services.start_rerun(model_version=other, patches=[old] * (runs.MOST_CHOSEN + 1))
+        services.start_rerun(model_version=other, patches=Patch.objects.all())
 
 
 def test_who_asks_for_what_a_shadow_has_gets_it_shown(owner: User, other: ModelVersion) -> None:
