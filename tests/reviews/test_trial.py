@@ -171,7 +171,8 @@ def test_flips_show_what_may_be_shown_and_count_the_rest(
     predicting.set_visibility(patch=hidden, actor=owner, visibility=Visibility.PUBLIC)
     predicting.hide(patch=hidden, actor=staff)
     shown = flips(other, model_version, may_be_shown=True).order_by("pk")
-    assert [(one.patch_id, one.base_probability, one.probability) for one in shown] == [  # type: ignore[attr-defined]  # annotated
+    scores = [(one.patch_id, one.base_probability, one.probability) for one in shown]  # type: ignore[attr-defined]  # annotated
+    assert scores == [
         (public.pk, 0.1, 0.9),
         (open_to_reviewers.pk, 0.9, 0.2),
     ]
