@@ -13,7 +13,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 # Ink, line and guide, for the colours of static/css/base.css.
 COLOURS = {"light": ("#16191d", "#0b57a4", "#7a828c"), "dark": ("#eef1f4", "#8cc4ff", "#8b949f")}
@@ -109,6 +109,7 @@ def shifts_svg(bins: Sequence[int], *, labels: tuple[str, str], scheme: str) -> 
     axes.bar([-1 + width * (place + 0.5) for place in range(len(bins))], bins, width=0.9 * width, color=blue)
     axes.axvline(0, color=grey, linestyle=":", linewidth=1)
     axes.set_yscale("symlog", linthresh=1)
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(-1, 1), ylim=(0, max([*bins, 1]) * 1.5))
     return _saved(figure, "svg")
 

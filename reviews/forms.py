@@ -34,6 +34,4 @@ class TruthForm(forms.Form):
 
 
 class TrialForm(forms.Form):
-    recent = forms.IntegerField(
-        label=_("and so many of the newest answered patches"), min_value=0, max_value=MOST_RECENT, initial=RECENT
-    )
+    recent = forms.IntegerField(label=_("How many of the newest"), min_value=0, max_value=MOST_RECENT, initial=RECENT)

@@ -27,7 +27,7 @@ from reviews.evidence import Share
 from reviews.evidence_views import csv_response, share_named, svg_response
 from reviews.figures import FEW, FEW_OWNERS
 from reviews.forms import TrialForm
-from reviews.trials import MOST, base_of, flips, judged_pairs, unjudged_pairs
+from reviews.trials import MOST, base_of, flips, has_pairs, judged_pairs, unjudged_pairs
 
 RUNS_SHOWN = 5
 UNSHOWN_COUNTED = 1000
@@ -84,6 +84,7 @@ def trial(request: HttpRequest, version: str) -> HttpResponse:
     if base:
         found, unseen = judged_pairs(model_version, base, share), unjudged_pairs(model_version, base)
         context |= {
+            "has_pairs": has_pairs(model_version, base),
             "judged": found,
             "changes": [(NAMES[change.name], change) for change in found.changes],
             "unseen": unseen,
@@ -246,7 +247,12 @@ def _version(version: str) -> ModelVersion:
 
 def _runs(model_version: ModelVersion) -> dict[str, Any]:
     runs = list(model_version.runs.select_related("requested_by").order_by("-pk")[:RUNS_SHOWN])
-    return {"runs": runs, "is_running": any(run.is_open for run in runs)}
+    open_ones = [run for run in runs if run.is_open]
+    return {
+        "runs": runs,
+        "is_running": bool(open_ones),
+        "is_in_trial": any(run.kind == Run.Kind.SHADOW for run in open_ones),
+    }
 
 
 def _staff(request: HttpRequest) -> User:

@@ -24,6 +24,10 @@ def base_of(model_version: ModelVersion) -> ModelVersion | None:
     return ModelVersion.objects.without_card().get(pk=last.compared_with_id) if last and last.compared_with_id else None
 
 
+def has_pairs(model_version: ModelVersion, base: ModelVersion) -> bool:
+    return _both(model_version, base).order_by().exists()
+
+
 def judged_pairs(model_version: ModelVersion, base: ModelVersion, share: Share) -> Judged:
     """Both against what reviewers, or owners, say; in one query. Private patches count; they are not shown."""
     both = _both(model_version, base)

@@ -18,7 +18,7 @@ from predictions.models import ModelVersion, Patch, Run, WorkerHeartbeat
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ActingAdmin):
-    list_display = ("version", "is_active", "sha256", "registered_at", "trial")
+    list_display = ("version", "is_active", "trial", "registered_at", "sha256")
     ordering = ("-registered_at",)
     actions = ("activate",)
 

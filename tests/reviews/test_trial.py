@@ -99,6 +99,8 @@ def test_a_shadow_run_is_started_watched_and_stopped(
     run = Run.objects.get()
     assert (run.requested_by, run.compared_with) == (staff, ModelVersion.objects.active())
     assert f'hx-get="{address("progress")}"' in page
+    assert "There is nothing to compare yet" in page
+    assert "Start a shadow run" not in page
     predicting.advance_runs()
     answer(Prediction.objects.filter(model_version=other).earliest("pk"))
     predicting.advance_runs()
@@ -197,7 +199,7 @@ def test_the_pages_cost_the_same_however_many_patches_there_are(
     for patch in tried(owner, other, *[(0.1, 0.9)] * number)[::2]:
         review(reviewer, patch, P)
     signed_in.get(address("trial"))  # fills the cache of the content types
-    for name, most in (("trial", 8), ("progress", 4), ("changed", 6)):
+    for name, most in (("trial", 9), ("progress", 4), ("changed", 6)):
         with django_assert_num_queries(most, info=name):
             assert signed_in.get(address(name)).status_code == 200
 
@@ -292,7 +294,7 @@ def test_the_result_page_sets_the_models_side_by_side_and_shadows_before_staff_a
     client.force_login(owner)
     assert "What each model says of this patch" not in see()
     client.force_login(staff)
-    assert "shadow: staff alone see it" in see()
+    assert "shadow, for staff" in see()
     predicting.ask(patch=patch, model_version=other, actor=owner)
     client.force_login(owner)
     page = see()
