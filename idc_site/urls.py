@@ -23,6 +23,7 @@ urlpatterns = [
     path("models/<str:version>/evidence/", evidence_views.evidence, name="evidence"),
     path("models/<str:version>/evidence/<str:table>.csv", evidence_views.table_csv, name="evidence-csv"),
     path("models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", evidence_views.chart, name="evidence-chart"),
+    path("models/<str:version>/trial/", include("reviews.trial_urls")),
     path("reviews/", include("reviews.urls")),
     path("examples/<int:number>.png", views.example, name="example"),
     path("accounts/tokens/", accounts.tokens, name="tokens"),

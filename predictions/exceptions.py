@@ -126,6 +126,31 @@ class TooManyExports(ServiceError):
     retry_after = 60
 
 
+class NotTried(ServiceError):
+    code = "not_tried"
+    message = _(
+        "This version has finished no trial run. Run one first, or say on its trial page that it may be active without."
+    )
+    status = 409
+
+
+class NothingToCompare(ServiceError):
+    code = "nothing_to_compare"
+    message = _("No other model is active, so there is nothing to compare this one with.")
+    status = 409
+
+
+class TooManyChosen(ServiceError):
+    code = "too_many_chosen"
+    message = _("So many patches cannot be chosen one by one. Choose fewer, or use `manage.py rerun`.")
+
+
+class NotRunning(ServiceError):
+    code = "not_running"
+    message = _("This run has ended.")
+    status = 409
+
+
 def image_error_message(error: ImageError) -> str:
     """The sentence of an image error in the reader's language."""
     return gettext(error.template) % error.params

@@ -294,13 +294,15 @@ def explanation_context(request: HttpRequest, prediction: Prediction) -> dict[st
 
 
 def _other_opinions(request: HttpRequest, prediction: Prediction, *, may_ask: bool) -> dict[str, Any]:
-    """What other models said of the patch, and the models that its owner may still ask."""
-    visible = Prediction.objects.visible_to(request.user).filter(patch=prediction.patch).select_related("model_version")
+    """What each model said of the patch, this one first, and the models that its owner may still ask."""
+    visible = Prediction.objects.visible_to(request.user).filter(patch=prediction.patch).with_patch_and_model()
     others = list(visible.exclude(pk=prediction.pk).order_by("-pk")[:OPINIONS_SHOWN])
+    opinions = {"opinions": [prediction, *others] if others else []}
     if not may_ask or prediction.patch.is_to_be_forgotten:
-        return {"others": others}
-    asked = {prediction.model_version_id, *(other.model_version_id for other in others)}
-    return {"others": others, "askable": ModelVersion.objects.exclude(pk__in=asked).order_by("-pk")[:OPINIONS_SHOWN]}
+        return opinions
+    asked = {one.model_version_id for one in (prediction, *others)}
+    askable = ModelVersion.objects.without_card().exclude(pk__in=asked)
+    return opinions | {"askable": askable.order_by("-pk")[:OPINIONS_SHOWN]}
 
 
 def _batch_context(request: HttpRequest, batch_id: UUID) -> dict[str, Any]:

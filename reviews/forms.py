@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from predictions.services.runs import MOST_RECENT, RECENT
 from reviews.models import Answer, ReportReason
 from reviews.models.ground_truth import DEFINITE, SOURCE_LENGTH
 from reviews.models.report import REPORT_LENGTH
@@ -46,3 +47,7 @@ class TruthForm(forms.Form):
     source = forms.CharField(
         label=_("How do you know? (optional; only you and staff see it)"), max_length=SOURCE_LENGTH, required=False
     )
+
+
+class TrialForm(forms.Form):
+    recent = forms.IntegerField(label=_("How many of the newest"), min_value=0, max_value=MOST_RECENT, initial=RECENT)

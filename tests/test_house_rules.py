@@ -172,6 +172,7 @@ def test_every_address_is_known() -> None:
         "models/<str:version>/<str:kind>-<str:scheme>.svg",
         "models/<str:version>/evidence/", "models/<str:version>/evidence/<str:table>.csv",
         "models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", "reviews/",
+        "models/<str:version>/trial/",
         "examples/<int:number>.png", "accounts/tokens/",
         "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/2fa/", "accounts/sessions/",
         "accounts/", "admin/", "api/v1/",

@@ -25,6 +25,7 @@ from predictions.admin.base import (
     to_confirm,
 )
 from predictions.admin.filters import IsFlagged, IsHidden, IsPositive, IsReviewed, PatchIsFlagged, PatchIsPositive
+from predictions.admin.models import rerun
 from predictions.models import Batch, BatchItem, Explanation, ModelVersion, Patch, Prediction, Status, Visibility
 
 
@@ -60,7 +61,7 @@ class PatchAdmin(ActingAdmin):
     search_fields = ("uuid__exact", "owner__email", "sha256__exact")
     search_help_text = _("The id of a patch or of a prediction, the owner's address, or the SHA-256 of the pixels.")
     ordering = ("-id",)
-    actions = ("share", "make_private", "hide", "admit")
+    actions = ("share", "make_private", "hide", "admit", "rerun")
     exclude = ("original_name",)  # for its owner's eyes
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Patch | None:
@@ -140,6 +141,10 @@ class PatchAdmin(ActingAdmin):
     def admit(self, request: HttpRequest, patches: QuerySet[Patch]) -> None:
         run_on_each(self, request, patches, lambda patch: services.admit(patch=patch, actor=staff_of(request)))
 
+    @admin.action(description=_("Re-run with the active model, in the background"), permissions=["act"])
+    def rerun(self, request: HttpRequest, patches: QuerySet[Patch]) -> None:
+        rerun(self, request, patches)
+
 
 @admin.register(Prediction)
 class PredictionAdmin(ActingAdmin):
@@ -164,7 +169,7 @@ class PredictionAdmin(ActingAdmin):
     search_fields = ("uuid__exact", "patch__uuid__exact", "patch__owner__email")
     search_help_text = _("The id of a prediction or of a patch, or the owner's address.")
     ordering = ("-id",)
-    actions = ("retry",)
+    actions = ("retry", "rerun")
     exclude = ("embedding",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
@@ -194,6 +199,10 @@ class PredictionAdmin(ActingAdmin):
     def retry(self, request: HttpRequest, predictions: QuerySet[Prediction]) -> None:
         failed = predictions.filter(status=Status.FAILED)
         run_on_each(self, request, failed, lambda one: services.retry(prediction=one, actor=staff_of(request)))
+
+    @admin.action(description=_("Re-run with the active model, in the background"), permissions=["act"])
+    def rerun(self, request: HttpRequest, predictions: QuerySet[Prediction]) -> None:
+        rerun(self, request, Patch.objects.filter(pk__in=predictions.order_by().values("patch")))
 
 
 @admin.register(Explanation)

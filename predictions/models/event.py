@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 class Event(models.Model):
     """What was done, by whom, to what. Written in the transaction it tells of, and never changed.
 
-    subject: uuid of a patch, prediction, batch, webhook or delivery, the name of a model version, `user <id>` or
+    subject: uuid of a patch, prediction, batch, run, webhook or delivery, the name of a model version, `user <id>` or
     `token <uuid>`, or what a file was of. payload holds nothing personal, and the actor becomes anonymous when the
     account goes.
     """
@@ -39,6 +39,8 @@ class Event(models.Model):
         SHOWN_AGAIN = "shown_again", _("shown again")
         REGISTERED = "registered", _("registered")
         ACTIVATED = "activated", _("activated")
+        RUN_STARTED = "run_started", _("run started")
+        RUN_CANCELLED = "run_cancelled", _("run stopped")
         WEBHOOK_MADE = "webhook_made", _("webhook made")
         WEBHOOK_PAUSED = "webhook_paused", _("webhook paused")
         WEBHOOK_RESUMED = "webhook_resumed", _("webhook resumed")

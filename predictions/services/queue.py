@@ -34,6 +34,8 @@ from predictions.waiting import FINISHED
 logger = logging.getLogger(__name__)
 
 STACK = 64
+# Of what nobody waits for. The slower model takes a third of a second for a full stack, and whoever comes next waits.
+BACKGROUND_STACK = 16
 DRAIN_SECONDS = 20
 # After a stack that was not full the next is let grow: a look costs five statements, be it for one patch or for many.
 GROWING_SECONDS = 0.008
@@ -88,7 +90,7 @@ class Swept:
 def drain(*, seconds: float = DRAIN_SECONDS) -> int:
     """Answer what can be claimed until nothing is left or the time is up; return how many were claimed.
 
-    Answers come first: a map is drawn only when no answer waits, and one at a time.
+    Answers that people wait for come first, then maps, one at a time, then what runs in the background.
     When the time is up another wake-up is sent, so that other tasks get their turn.
     """
     deadline, total = time.monotonic() + seconds, 0
@@ -110,16 +112,26 @@ def drain(*, seconds: float = DRAIN_SECONDS) -> int:
 
 
 def _drain_once() -> int:
-    """One stack, or one retried job, of each model that has work and can be loaded."""
+    """One stack, or one retried job, of each model that has work and can be loaded; return how many were claimed.
+
+    Background work waits for all others: a stack of it is taken only when this look has found nothing else, maps
+    included.
+    """
     claimed = 0
     for model_version in ModelVersion.objects.with_waiting_work():
+        is_background = model_version.urgency >= Priority.BACKGROUND
+        if is_background:
+            claimed = claimed or _explain_once()
+            if claimed:
+                return claimed
         try:
             engine = inference.get_engine(model_version)
         except ModelError as error:
             logger.error("Predictions of %s wait: %s", model_version, error)
             continue
         # A job that ended a worker once is tried alone from then on, so that it takes nobody with it.
-        for limit, is_first_attempt in ((STACK, True), (1, False)):
+        stack = BACKGROUND_STACK if is_background else STACK
+        for limit, is_first_attempt in ((stack, True), (1, False)):
             jobs = Prediction.objects.claim(
                 model_version=model_version,
                 limit=limit,
@@ -128,7 +140,7 @@ def _drain_once() -> int:
             )
             for job in jobs:
                 job.model_version = model_version  # else the gate, which reads its card, asks the database again
-            if len(jobs) == STACK:
+            if len(jobs) == stack:
                 wake_another()
             if jobs:
                 _answer(jobs, engine)

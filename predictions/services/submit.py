@@ -34,6 +34,7 @@ from predictions.models import (
     PatchImage,
     Prediction,
     Priority,
+    Purpose,
     Source,
     Visibility,
 )
@@ -41,6 +42,7 @@ from predictions.models.patch import FORGET
 from predictions.services import bulk, quota
 from predictions.services.forget import known_again, settle
 from predictions.services.lookup import lock, look
+from predictions.services.opinion import raise_background
 from predictions.services.wake import wake_on_commit
 from predictions.uploads import ReceivedFile
 
@@ -237,14 +239,16 @@ def _ask_again(patches: list[Patch], *, model_version: ModelVersion, priority: P
     if not patches:
         return
     made = Prediction.objects.filter(patch__in=patches, model_version=model_version)
-    predictions = {prediction.patch_id: prediction for prediction in made}
-    new = [
-        Prediction(patch=patch, model_version=model_version, threshold=model_version.threshold, priority=priority)
-        for patch in patches
-        if patch.pk not in predictions
-    ]
-    Prediction.objects.bulk_create(new)
-    predictions |= {prediction.patch_id: prediction for prediction in new}
+    locked = made.select_for_update(no_key=True).order_by("pk")
+    predictions = {prediction.patch_id: prediction for prediction in locked}
+    missing = sorted(patch.pk for patch in patches if patch.pk not in predictions)
+    if missing:
+        values = {"model_version": model_version, "threshold": model_version.threshold, "priority": priority}
+        # In the order of keys, as a run goes: it may queue the same in this moment, and then its row is the one.
+        Prediction.objects.bulk_create([Prediction(patch_id=key, **values) for key in missing], ignore_conflicts=True)
+        predictions = {prediction.patch_id: prediction for prediction in locked.all()}
+    if raise_background(predictions.values(), purpose=Purpose.UPLOAD, priority=priority):
+        predictions = {prediction.patch_id: prediction for prediction in locked.all()}
     changed = [patch for patch in patches if patch.current_prediction_id != predictions[patch.pk].pk]
     for patch in patches:
         patch.current_prediction = predictions[patch.pk]

@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import ApiToken, User
 from predictions import services
 from predictions.admin import base
-from predictions.models import Event, ModelVersion, Patch, Prediction, Visibility
+from predictions.models import Event, ModelVersion, Patch, Prediction, Priority, Run, Visibility
 from tests.factories import answer, fail, make_user, submit_drawn
 
 APPS = ("accounts", "predictions", "reviews", "webhooks")
@@ -105,11 +105,37 @@ def test_retry(signed_in: Client, owner: User) -> None:
     assert list(Prediction.objects.values_list("status", flat=True).distinct()) == ["queued"]
 
 
-def test_activate(signed_in: Client, model_version: ModelVersion) -> None:
+def test_activate(signed_in: Client, staff: User, model_version: ModelVersion) -> None:
     second = ModelVersion.objects.create(version="second", sha256="2" * 64, card=model_version.card)
     assert "Select exactly one" in act(signed_in, "modelversion", "activate", model_version.pk, second.pk)
+    assert "finished no trial run" in act(signed_in, "modelversion", "activate", second.pk)
+    assert ModelVersion.objects.active() == model_version
+    services.start_shadow(model_version=second)
+    services.advance_runs()
     act(signed_in, "modelversion", "activate", second.pk)
     assert ModelVersion.objects.active() == second
+    assert Event.objects.get(kind="activated", actor=staff).payload == {
+        "before": model_version.version,
+        "trial": str(Run.objects.get().uuid),
+    }
+
+
+def test_rerun_of_what_is_selected_is_one_run(signed_in: Client, owner: User, model_version: ModelVersion) -> None:
+    first, second, third = (answer(row) for row in submit_drawn(owner, 1, 2, 3))
+    other = ModelVersion.objects.create(version="second", sha256="2" * 64, card=model_version.card)
+    services.activate(model_version=other)
+    assert "The re-run has been started." in act(signed_in, "patch", "rerun", first.patch_id, second.patch_id)
+    act(signed_in, "prediction", "rerun", third.pk)
+    services.advance_runs()
+    runs = list(Run.objects.order_by("pk"))
+    assert [(run.kind, run.model_version, run.state, run.asked) for run in runs] == [
+        ("rerun", other, "working", 2),
+        ("rerun", other, "working", 1),
+    ]
+    assert Prediction.objects.filter(model_version=other, priority=Priority.BACKGROUND).count() == 3
+    act(signed_in, "run", "stop", *(run.pk for run in runs))
+    services.advance_runs()
+    assert set(Run.objects.values_list("state", flat=True)) == {"cancelled"}
 
 
 def test_staff_without_permissions_see_and_do_nothing(client: Client, owner: User) -> None:
