@@ -147,7 +147,7 @@ def test_writes_are_in_services() -> None:
     """Views, API and admin change no row themselves."""
     writing = re.compile(r"\.(save|create|update|delete|bulk_create|bulk_update|get_or_create|update_or_create)\(")
     doors = ["predictions/views.py", "predictions/explanation_views.py", "predictions/model_views.py",
-             "predictions/tasks.py", "accounts/views.py",
+             "predictions/tasks.py", "accounts/views.py", "accounts/data_views.py", "accounts/worker.py",
              "webhooks/views.py", "webhooks/admin.py", "webhooks/worker.py",
              *(name for name in PYTHON if re.match("(predictions/admin|(predictions|webhooks)/api)/", name)),
              *(name for name in PYTHON if re.match("reviews/(?!services/|migrations/)", name))]  # fmt: skip
@@ -164,7 +164,7 @@ def test_every_address_is_known() -> None:
         "models/<str:version>/<str:kind>-<str:scheme>.svg",
         "models/<str:version>/evidence/", "models/<str:version>/evidence/<str:table>.csv",
         "models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", "reviews/",
-        "examples/<int:number>.png", "accounts/tokens/",
+        "examples/<int:number>.png", "accounts/data/", "accounts/tokens/",
         "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/", "admin/", "api/v1/",
         "api/schema/", "api/docs/", "healthz", "readyz",
     }  # fmt: skip

@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 class Event(models.Model):
     """What was done, by whom, to what. Written in the transaction it tells of, and never changed.
 
-    subject: uuid of a patch, prediction, batch, webhook or delivery, or the name of a model version. payload
+    subject: uuid of a patch, prediction, batch, webhook, delivery or export, the name of a model version, or "account"
+    for what is of nobody any more. payload
     holds nothing personal, and the actor becomes anonymous when the account goes.
     """
 
@@ -18,6 +19,7 @@ class Event(models.Model):
         SHARED = "shared", _("shared")
         MADE_PRIVATE = "made_private", _("made private")
         WITHDRAWN = "withdrawn", _("deleted by its owner")
+        EXPIRED = "expired", _("deleted after the time its owner set")
         HIDDEN = "hidden", _("hidden")
         ADMITTED = "admitted", _("admitted to the gallery")
         RETRIED = "retried", _("retried")
@@ -40,6 +42,9 @@ class Event(models.Model):
         WEBHOOK_TESTED = "webhook_tested", _("webhook tested")
         WEBHOOK_DELETED = "webhook_deleted", _("webhook deleted")
         REDELIVERED = "redelivered", _("delivery sent again")
+        EXPORT_ASKED = "export_asked", _("asked for all of their data")
+        RETENTION_SET = "retention_set", _("time set for private patches")
+        ERASED = "erased", _("account erased")
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     actor = models.ForeignKey(

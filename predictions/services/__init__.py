@@ -6,6 +6,7 @@ from predictions.services.moderate import admit, hide
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
 from predictions.services.quota import left_today, used_today
+from predictions.services.retain import expire, kept_days, overdue, set_retention
 from predictions.services.share import allow_review, note_opening, set_visibility
 from predictions.services.submit import Submission, submit
 from predictions.services.withdraw import withdraw
@@ -17,12 +18,16 @@ __all__ = [
     "allow_review",
     "ask",
     "drain",
+    "expire",
     "explain",
     "hide",
+    "kept_days",
     "left_today",
     "note_opening",
+    "overdue",
     "register_model",
     "retry",
+    "set_retention",
     "set_visibility",
     "submit",
     "sweep",
