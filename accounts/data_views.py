@@ -47,7 +47,7 @@ def retention(request: HttpRequest) -> HttpResponse:
     if kept and form.cleaned_data["confirmed"] != str(days or ""):
         going = services.overdue(user, kept).count()
         if going:
-            return _page(request, form=form, going={"number": going, "days": days})
+            return _page(request, form=form, going={"number": going, "days": days, "kept": kept})
     services.set_retention(user=user, days=days)
     messages.success(request, _("It is saved how long your private patches are kept."))
     return redirect("data:home")

@@ -21,7 +21,8 @@ from django.db.models import ForeignObjectRel
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import ApiToken, Counter, User
+from accounts.exports import drop_chunks
+from accounts.models import ApiToken, Counter, Export, User
 from predictions.exceptions import ServiceError
 from predictions.models import Batch, Event, Patch
 from reviews.models import Draw, Outcome, Review
@@ -77,6 +78,7 @@ def remove_some() -> bool:
     if user is None:
         return False
     Draw.objects.filter(reviewer=user, outcome=Outcome.OPEN).delete()  # a question to nobody
+    drop_chunks(Export.objects.filter(owner=user))
     if not any(_let_go(user, relation) for relation in relations()):
         _forget_elsewhere(user)
         user.delete()

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 EXPORTS_PER_DAY = 3
 CHUNK_BYTES = 1024 * 1024
+DROPPED_AT_ONCE = 100  # pieces
 LEASE = timedelta(seconds=60)  # from one piece to the next
 PAUSE = timedelta(seconds=60)  # after an attempt that failed
 
@@ -82,7 +83,7 @@ def write_next() -> bool:
 def _write(export: Export) -> None:
     file = ArchiveFile(export)
     try:
-        _discard_chunks(export)
+        drop_chunks(Export.objects.filter(pk=export.pk))  # of an attempt before this one
         write_archive(export.owner, file)
         finish(export, size=file.close_and_measure())
     except Superseded:
@@ -93,9 +94,11 @@ def _write(export: Export) -> None:
         give_up(export)
 
 
-def _discard_chunks(export: Export) -> None:
-    """What an attempt before this one had written."""
-    ExportChunk.objects.filter(export=export).delete()
+def drop_chunks(archives: ExportQuerySet) -> None:
+    """Delete what was written of some archives, a statement for each DROPPED_AT_ONCE: none takes too long."""
+    chunks = ExportChunk.objects.filter(export__in=archives.values("pk"))
+    while keys := list(chunks.values_list("pk", flat=True)[:DROPPED_AT_ONCE]):
+        ExportChunk.objects.filter(pk__in=keys).delete()
 
 
 @transaction.atomic
@@ -109,7 +112,7 @@ def finish(export: Export, *, size: int) -> None:
     if not _mine(export).update(**done, size=size, patches_done=F("patches")):
         raise Superseded
     earlier = Export.objects.filter(owner=export.owner_id, size__isnull=False).exclude(pk=export.pk)
-    ExportChunk.objects.filter(export__in=earlier.values("pk")).delete()
+    drop_chunks(earlier)
     earlier.update(size=None)
 
 
@@ -135,7 +138,9 @@ def sweep() -> int:
 
 def tidy() -> int:
     """Forget archives that are older than KEPT, and that there were any; return how many."""
-    return Export.objects.filter(finished_at__lt=Now() - Export.KEPT).delete()[0]
+    old = Export.objects.filter(finished_at__lt=Now() - Export.KEPT)
+    drop_chunks(old)
+    return old.delete()[0]
 
 
 def pieces(export: Export) -> Iterator[bytes]:

@@ -60,7 +60,7 @@ def test_a_shorter_time_says_first_how_many_patches_would_go(client: Client, ada
     for seed, days in enumerate((10, 40, 100)):
         aged(ada, seed, days)
     page = client.post(RETENTION, {"days": "30"}).content.decode()
-    assert "<strong>2 patches</strong> are older than that" in page
+    assert "<strong>2 patches</strong> are older than 30 days" in page
     assert "Save it and delete them" in page
     ada.refresh_from_db()
     assert ada.private_patches_days is None
