@@ -171,7 +171,7 @@ def test_what_needs_pixels_is_answered_with_a_code(api: Api, owner: User, model_
         for headers in ({}, etag):
             response = api.client.get(f"{URL}{prediction.uuid}/{path}", headers=headers)
             assert (response.status_code, response.json()) == (410, DROPPED)
-    post = {"content_type": "application/json", "data": {"model": "other-1"}}
+    post: dict[str, Any] = {"content_type": "application/json", "data": {"model": "other-1"}}
     for action in ("share", "rerun"):
         response = api.client.post(f"{URL}{prediction.uuid}/{action}/", **post)
         assert (response.status_code, response.json()) == (410, DROPPED)
