@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from allauth.account.adapter import get_adapter
+from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from knox.auth import TokenAuthentication
@@ -15,6 +17,7 @@ from rest_framework.request import Request
 from accounts.models import ApiToken, User
 from accounts.tokens import GUESSES_PER_MINUTE, count_wrong_guess, note_use
 
+FIND = "SELECT {columns} FROM {tokens} JOIN {users} ON {users}.id = {tokens}.user_id WHERE {tokens}.digest = %s"
 TOKEN = re.compile(rb"idc_[0-9a-f]{64}")
 
 
@@ -37,10 +40,33 @@ class ApiTokenAuthentication(TokenAuthentication):
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
         if not TOKEN.fullmatch(token):
             raise AuthenticationFailed(_("Invalid token."))
-        digest = hash_token(token.decode())
-        # Asked at every request: without an order, which `first` would add, and without a condition on the joined row.
-        found = next(iter(ApiToken.objects.filter(digest=digest).select_related("user")), None)
+        found = _find(hash_token(token.decode()))
         if found is None or found.expiry <= timezone.now() or not found.user.is_active:
             raise AuthenticationFailed(_("Invalid token."))
         note_use(found)
+        found.user.is_by_token = True
         return found.user, found
+
+
+def _find(digest: str) -> ApiToken | None:
+    """The token of this digest with its user. Asked at every request, so the statement is written once."""
+    token_fields, user_fields = ([field.attname for field in kind._meta.concrete_fields] for kind in (ApiToken, User))
+    with connection.cursor() as cursor:
+        cursor.execute(_statement(), [digest])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    token: ApiToken = ApiToken.from_db("default", token_fields, row[: len(token_fields)])
+    token.user = User.from_db("default", user_fields, row[len(token_fields) :])
+    return token
+
+
+@cache
+def _statement() -> str:
+    tokens, users = ApiToken._meta.db_table, User._meta.db_table
+    columns = [
+        f"{kind._meta.db_table}.{connection.ops.quote_name(str(field.column))}"
+        for kind in (ApiToken, User)
+        for field in kind._meta.concrete_fields
+    ]
+    return FIND.format(columns=", ".join(columns), tokens=tokens, users=users)

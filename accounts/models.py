@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
@@ -20,6 +21,7 @@ from predictions.models.job import Job, Status
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
+SECOND_FACTORS = ["totp", "webauthn"]  # recovery codes stand in for them and count for none
 REVIEWERS = "reviewers"  # the group of those who are invited to review
 
 
@@ -50,8 +52,12 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
     email = models.EmailField(_("e-mail address"), unique=True)
     # The choice made at the last upload, offered at the next. Empty: nothing is chosen beforehand.
     last_visibility = models.CharField(max_length=7, blank=True)
+    # What staff allow this user, where it is not what everybody may (settings.PATCHES_PER_DAY).
+    patches_per_day = models.PositiveIntegerField(_("patches a day"), null=True, blank=True)
     private_patches_days = models.PositiveSmallIntegerField(null=True, blank=True)
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    is_by_token = False  # set on the user of a request that a token signs, see accounts.authentication
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -78,6 +84,19 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
     def is_reviewer(self) -> bool:
         """Whether they may say what patches show: staff, and those who are in the group. Asked once a request."""
         return self.is_active and (self.is_staff or self.groups.filter(name=REVIEWERS).exists())
+
+    @cached_property
+    def sees_all(self) -> bool:
+        """Whether they act as staff: see everybody's rows, enter the admin. Asked once a request.
+
+        Not with a token, which whoever finds it may use, and, where staff need a second factor, not without one: the
+        login asks for it as soon as there is one.
+        """
+        if not (self.is_active and self.is_staff) or self.is_by_token:
+            return False
+        from allauth.mfa.utils import is_mfa_enabled  # its models want the user's
+
+        return not settings.STAFF_NEEDS_MFA or is_mfa_enabled(self, SECOND_FACTORS)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A new password revokes all tokens, whichever door it came by; a stronger hash of the old one none."""

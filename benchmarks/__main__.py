@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 # Each in a process of its own: the engine's needs TensorFlow, and each site has its own database.
-PARTS = ("engine", "site", "api", "lists")
+PARTS = ("engine", "site", "api", "lists", "pages")
 
 
 def main() -> None:

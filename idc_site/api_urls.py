@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from predictions.api import actions, batches, me, public, views
+from predictions.api import actions, batches, me, public, receipts, views
+from reviews.api import reports
 from reviews.api import views as reviews
 from webhooks.api import views as webhooks
 
@@ -12,6 +13,7 @@ urlpatterns = [
     path("predictions/<uuid:prediction_id>/", views.PredictionDetail.as_view(), name="prediction"),
     path("predictions/<uuid:prediction_id>/image.png", views.PredictionImage.as_view(), name="image"),
     path("predictions/<uuid:prediction_id>/heatmap.png", views.PredictionHeatmap.as_view(), name="heatmap"),
+    path("predictions/<uuid:prediction_id>/receipt/", receipts.PredictionReceipt.as_view(), name="receipt"),
     path("predictions/<uuid:prediction_id>/share/", actions.Share.as_view(), name="share"),
     path("predictions/<uuid:prediction_id>/unshare/", actions.Unshare.as_view(), name="unshare"),
     path("predictions/<uuid:prediction_id>/retry/", actions.Retry.as_view(), name="retry"),
@@ -25,6 +27,7 @@ urlpatterns = [
     path("batches/<uuid:batch_id>/", batches.BatchDetail.as_view(), name="batch"),
     path("batches/<uuid:batch_id>/predictions.csv", batches.BatchCsv.as_view(), name="batch-csv"),
     path("gallery/", public.Gallery.as_view(), name="gallery"),
+    path("gallery/<uuid:prediction_id>/reports/", reports.ReportList.as_view(), name="reports"),
     path("models/", public.ModelList.as_view(), name="models"),
     path("models/<str:version>/", public.ModelDetail.as_view(), name="model"),
     path("me/", me.Me.as_view(), name="me"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
@@ -10,6 +11,9 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from predictions.exceptions import ServiceError
 
 RETRY_SECONDS = 10
 
@@ -29,6 +33,13 @@ def error_response(request: HttpRequest, *, status: int, code: str, title: str, 
         return JsonResponse(error_body(code, message), status=status)
     page = render_to_string("errors/error.html", {"status": status, "title": title, "message": message})
     return HttpResponse(page, status=status)
+
+
+def refusal(request: HttpRequest, error: ServiceError) -> HttpResponse:
+    """What a service refuses, at an address that has no page of its own to say it on."""
+    return error_response(
+        request, status=error.status, code=error.code, title=_("This is not possible"), message=str(error)
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

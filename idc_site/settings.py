@@ -43,6 +43,8 @@ if _site.scheme not in ("http", "https") or not _site.hostname:
     raise ImproperlyConfigured(f"SITE_URL must be an address such as https://idc.example.org, not {SITE_URL!r}.")
 IS_HTTPS = _site.scheme == "https"
 _LOCAL_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+# One machine that only its user reaches, as `make run` makes it: what is for development alone asks for this.
+IS_LOCAL = not IS_HTTPS and _site.hostname in ("127.0.0.1", "localhost", "::1")
 SECRET_KEY = required("SECRET_KEY", "a long random string")
 DEBUG = False
 ALLOWED_HOSTS = [_site.hostname, *([] if IS_HTTPS else _LOCAL_HOSTS), *env.list("EXTRA_HOSTS", [])]
@@ -55,7 +57,7 @@ if IS_HTTPS and ALLAUTH_TRUSTED_PROXY_COUNT:
 # --- applications ------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.forms",
-    "django.contrib.admin",
+    "idc_site.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -65,6 +67,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "csp",
     "django_filters",
     "django_htmx",
@@ -164,6 +168,14 @@ ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "IDC Finder: "
+# Without a second factor, staff see and do what anybody does (User.sees_all), and the admin sends them to set one up.
+STAFF_NEEDS_MFA = env.bool("STAFF_NEEDS_MFA", not IS_LOCAL)
+MFA_ADAPTER = "accounts.adapter.MFAAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "IDC Finder"
+MFA_ALLOW_UNVERIFIED_EMAIL = not MAIL_IS_CONFIGURED
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = IS_LOCAL  # browsers take localhost alone without HTTPS
 
 # --- API ---------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -5,14 +5,14 @@ from django.urls import include, path
 
 from accounts import views as accounts
 from idc_site import api_docs, health
-from predictions import model_views, views
+from predictions import list_views, model_views, views
 from reviews import evidence_views
-
-admin.site.site_header = admin.site.site_title = "IDC Finder"
 
 urlpatterns = [
     path("", views.home, name="home"),
-    path("gallery/", views.gallery, name="gallery"),
+    path("gallery/", list_views.gallery, name="gallery"),
+    path("gallery/export.csv", list_views.gallery_export, {"kind": "csv"}, name="gallery-csv"),
+    path("gallery/export.json", list_views.gallery_export, {"kind": "json"}, name="gallery-json"),
     path("predictions/", include("predictions.urls")),
     path("batches/<uuid:batch_id>/", views.batch, name="batch"),
     path("batches/<uuid:batch_id>/progress/", views.batch_progress, name="batch-progress"),
@@ -23,12 +23,15 @@ urlpatterns = [
     path("models/<str:version>/evidence/", evidence_views.evidence, name="evidence"),
     path("models/<str:version>/evidence/<str:table>.csv", evidence_views.table_csv, name="evidence-csv"),
     path("models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", evidence_views.chart, name="evidence-chart"),
+    path("models/<str:version>/trial/", include("reviews.trial_urls")),
     path("reviews/", include("reviews.urls")),
     path("examples/<int:number>.png", views.example, name="example"),
     path("accounts/tokens/", accounts.tokens, name="tokens"),
     path("accounts/tokens/<uuid:token_id>/revoke/", accounts.revoke, name="revoke-token"),
     path("accounts/data/", include("accounts.data_urls")),
     path("accounts/webhooks/", include("webhooks.urls")),
+    path("accounts/2fa/", include("allauth.mfa.urls")),
+    path("accounts/sessions/", include("allauth.usersessions.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", include("idc_site.api_urls")),

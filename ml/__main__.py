@@ -12,7 +12,8 @@ from ml.arguments import at_least, in_words, new_file
 from ml.card import CARD_FILE, MODELS, ModelError, default_version, read_card
 from ml.dataset import DatasetError, Patches, read_patches
 from ml.engine import ENGINES, load_engine
-from ml.images import ImageError, decode_patch
+from ml.images import MAX_BYTES, ImageError, decode_patch
+from ml.receipt import ReceiptError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run: int = options.run(options)
         return run
-    except (DatasetError, ModelError, ImageError, OSError) as error:
+    except (DatasetError, ModelError, ImageError, ReceiptError, OSError) as error:
         print(f"error: {in_words(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -70,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(command)
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=_predict)
+
+    command = commands.add_parser(
+        "verify", help="compute an answer of the site again: exit status 0 if it is the same, 1 if not"
+    )
+    command.add_argument("receipt", type=Path, metavar="RECEIPT", help="a receipt that the site gave")
+    command.add_argument("image", type=Path, metavar="IMAGE", help="the file that was sent, or the picture as served")
+    command.set_defaults(run=_verify)
 
     command = commands.add_parser("export", help="make a model version of a finished run")
     command.add_argument("version", help="becomes ml/models/VERSION")
@@ -175,6 +183,32 @@ def _predict(options: argparse.Namespace) -> int:
         for answer in answers:
             print(f"{answer['probability']:7.1%}  {answer['label']}  {answer['file']}")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from ml import receipt, verify
+
+    claimed = receipt.parse_receipt(_start_of(options.receipt, receipt.MAX_BYTES))
+    try:
+        patch = decode_patch(_start_of(options.image, MAX_BYTES))
+    except ImageError as error:
+        raise DatasetError(f"{options.image}: {error}") from error
+    verdict = verify.verify(claimed, patch)
+    if verdict.differences:
+        print("The receipt does not hold:")
+        for difference in verdict.differences:
+            print(f"- {difference}")
+        return 1
+    print(
+        f"The receipt holds: {claimed.model.version} answers {verdict.label}, {verdict.probability!r}, on this image."
+    )
+    return 0
+
+
+def _start_of(file: Path, limit: int) -> bytes:
+    """A file, or as much of it as shows that it is larger than `limit`."""
+    with file.open("rb") as stream:
+        return stream.read(limit + 1)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 # Ink, line and guide, for the colours of static/css/base.css.
 COLOURS = {"light": ("#16191d", "#0b57a4", "#7a828c"), "dark": ("#eef1f4", "#8cc4ff", "#8b949f")}
@@ -77,6 +78,39 @@ def weeks_svg(
     named = weeks[:: len(weeks) // 5 + 1]
     axes.set_xticks([week.toordinal() for week in named], [week.strftime("%m-%d") for week in named])
     axes.set_title(label, loc="left", fontsize=10, color=ink)
+    return _saved(figure, "svg")
+
+
+def differences_svg(rows: Sequence[tuple[str, tuple[float, float, float] | None]], *, label: str, scheme: str) -> bytes:
+    """Named differences with the ends of their intervals, the first on top; None where there are too few patches."""
+    ink, blue, grey = COLOURS[scheme]
+    figure = Figure(figsize=(4.4, 2.6), layout="constrained")
+    axes = figure.subplots()
+    _plain(figure, axes, ink)
+    axes.axvline(0, color=grey, linestyle=":", linewidth=1)
+    for place, (_, value) in enumerate(rows):
+        if value:
+            middle, low, high = value
+            ends = ([max(middle - low, 0)], [max(high - middle, 0)])
+            axes.errorbar([middle], [place], xerr=ends, fmt="o", color=blue, ecolor=blue, elinewidth=1.5, capsize=3)
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set(xlabel=label, ylim=(len(rows) - 0.5, -0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    return _saved(figure, "svg")
+
+
+def shifts_svg(bins: Sequence[int], *, labels: tuple[str, str], scheme: str) -> bytes:
+    """How many patches lie in each of equal bins from -1 to 1, on a logarithmic scale: most lie in the middle."""
+    ink, blue, grey = COLOURS[scheme]
+    figure = Figure(figsize=(4.4, 2.6), layout="constrained")
+    axes = figure.subplots()
+    _plain(figure, axes, ink)
+    width = 2 / len(bins)
+    axes.bar([-1 + width * (place + 0.5) for place in range(len(bins))], bins, width=0.9 * width, color=blue)
+    axes.axvline(0, color=grey, linestyle=":", linewidth=1)
+    axes.set_yscale("symlog", linthresh=1)
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(-1, 1), ylim=(0, max([*bins, 1]) * 1.5))
     return _saved(figure, "svg")
 
 

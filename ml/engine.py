@@ -20,6 +20,7 @@ THREADS = 2
 # Stacks of other sizes are padded to the next of these: an interpreter keeps its plan for one size, and
 # making a new plan costs more than the padding.
 STACK_SIZES = (1, 4, 8, 16, 32, 48, 64)
+LEAN_SIZES = (1, 8)
 
 
 @dataclass(frozen=True)
@@ -42,35 +43,43 @@ class Engine(Protocol):
 
 
 class LiteRTEngine:
-    """Runs model.tflite on the CPU with XNNPACK."""
+    """Runs model.tflite on the CPU with XNNPACK.
+
+    is_lean: one interpreter for stacks of all sizes, at most 8, that makes a new plan whenever the size changes: for a
+    model that is asked beside another, as each interpreter holds weights and work space of its own.
+    """
 
     file = LITERT_FILE
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, is_lean: bool = False) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
+        self._sizes = LEAN_SIZES if is_lean else STACK_SIZES
+        number = 1 if is_lean else len(self._sizes)
         try:
-            self._interpreters = {size: Interpreter(model_content=content, num_threads=THREADS) for size in STACK_SIZES}
+            made = [Interpreter(model_content=content, num_threads=THREADS) for _ in range(number)]
         except ValueError as error:
             raise ModelError("model.tflite is not a LiteRT model. Export the model again.") from error
+        self._interpreters = {size: made[place % number] for place, size in enumerate(self._sizes)}
+        self._planned: dict[int, int] = {}  # of each interpreter, by its identity
         for size, interpreter in self._interpreters.items():
             inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-            self._outputs = _check_shapes(
+            places = _check_shapes(
                 [list(i["shape_signature"]) for i in inputs], [list(o["shape_signature"]) for o in outputs]
             )
-            interpreter.resize_tensor_input(inputs[0]["index"], [size, *INPUT_SHAPE])
-            interpreter.allocate_tensors()
-        self._input = inputs[0]["index"]
-        self._probability, self._embedding = (outputs[place]["index"] for place in self._outputs)
+            self._input = inputs[0]["index"]
+            self._plan(interpreter, size)
+        self._probability, self._embedding = (outputs[place]["index"] for place in places)
 
     def predict(self, pixels: NDArray[np.uint8]) -> EngineOutput:
         probability = np.empty(len(pixels), np.float32)
         embedding = np.empty((len(pixels), EMBEDDING_SIZE), np.float32)
-        largest = STACK_SIZES[-1]
+        largest = self._sizes[-1]
         for start in range(0, len(pixels), largest):
             stack = pixels[start : start + largest]
-            size = next(size for size in STACK_SIZES if size >= len(stack))
+            size = next(size for size in self._sizes if size >= len(stack))
             interpreter = self._interpreters[size]
+            self._plan(interpreter, size)
             patches = np.zeros((size, *INPUT_SHAPE), np.float32)
             patches[: len(stack)] = stack
             interpreter.set_tensor(self._input, patches)
@@ -79,6 +88,12 @@ class LiteRTEngine:
             probability[here] = interpreter.get_tensor(self._probability)[: len(stack), 0]
             embedding[here] = interpreter.get_tensor(self._embedding)[: len(stack)]
         return _checked(probability, embedding)
+
+    def _plan(self, interpreter: Any, size: int) -> None:
+        if self._planned.get(id(interpreter)) != size:
+            interpreter.resize_tensor_input(self._input, [size, *INPUT_SHAPE])
+            interpreter.allocate_tensors()
+            self._planned[id(interpreter)] = size
 
 
 class KerasEngine:
@@ -118,8 +133,8 @@ class KerasEngine:
 ENGINES: dict[str, type[LiteRTEngine] | type[KerasEngine]] = {"litert": LiteRTEngine, "keras": KerasEngine}
 
 
-def load_engine(folder: Path, card: ModelCard, *, kind: str = "litert") -> Engine:
-    """The engine for the model in `folder`, whose bytes must be those the card names.
+def load_engine(folder: Path, card: ModelCard, *, kind: str = "litert", is_lean: bool = False) -> Engine:
+    """The engine for the model in `folder`, whose bytes must be those the card names. is_lean: see LiteRTEngine.
 
     Raises:
         ModelError: a file is missing, altered, or not a network of the shape expected here.
@@ -127,7 +142,8 @@ def load_engine(folder: Path, card: ModelCard, *, kind: str = "litert") -> Engin
     engine = ENGINES[kind]
     if engine.file not in card.sha256:
         raise ModelError(f"The card of {card.version} names no {engine.file}. Export the model again.")
-    return engine(read_artefact(folder, engine.file, card.sha256[engine.file]))
+    content = read_artefact(folder, engine.file, card.sha256[engine.file])
+    return LiteRTEngine(content, is_lean=is_lean) if engine is LiteRTEngine else engine(content)
 
 
 def _check_shapes(inputs: list[list[Any]], outputs: list[list[Any]]) -> tuple[int, int]:

@@ -87,6 +87,82 @@ class ExplanationFailed(ServiceError):
     status = 409
 
 
+class NoReceipt(ServiceError):
+    code = "no_receipt"
+    message = _("A receipt is of an answer, and there is none yet. Wait for it, or try the prediction again.")
+    status = 409
+
+
+class PixelsDropped(ServiceError):
+    code = "pixels_dropped"
+    message = _("The pixels of this patch were dropped, as its owner asked; the answer is kept. Send the image again.")
+    status = 410
+
+
+class StaysPrivate(ServiceError):
+    code = "to_be_forgotten"
+    message = _(
+        "This patch was sent to be forgotten: it stays private, and for this model alone. "
+        "Send the image again without that wish to keep it."
+    )
+    status = 409
+
+
+class ForgetIsPrivate(ServiceError):
+    code = "forget_is_private"
+    message = _("What is to be forgotten is private. Send it without “visibility”, or to be kept.")
+
+
+class AlreadyShared(ServiceError):
+    code = "already_shared"
+    message = _(
+        "You have shared this very picture, so it cannot be forgotten. Make it private or delete it, and send it again."
+    )
+
+
+class ExportTooLarge(ServiceError):
+    code = "export_too_large"
+    message = _("A file holds at most 100,000 patches, and these are more. Filter them, by date for example.")
+
+
+class TooManyExports(ServiceError):
+    code = "too_many_exports"
+    message = _("Several files are being made at the moment. Try again in a minute.")
+    status = 503
+    retry_after = 60
+
+
+class NotTried(ServiceError):
+    code = "not_tried"
+    message = _(
+        "This version has finished no trial run. Run one first, or say on its trial page that it may be active without."
+    )
+    status = 409
+
+
+class NothingToCompare(ServiceError):
+    code = "nothing_to_compare"
+    message = _("No other model is active, so there is nothing to compare this one with.")
+    status = 409
+
+
+class TooManyChosen(ServiceError):
+    code = "too_many_chosen"
+    message = _("So many patches cannot be chosen one by one. Choose fewer, or use `manage.py rerun`.")
+
+
+class NotRunning(ServiceError):
+    code = "not_running"
+    message = _("This run has ended.")
+    status = 409
+
+
 def image_error_message(error: ImageError) -> str:
     """The sentence of an image error in the reader's language."""
     return gettext(error.template) % error.params
+
+
+class NotTheirsToShare(ServiceError):
+    code = "not_theirs_to_share"
+    message = _("Private patches of others were left private: sharing them is their owners' right.")
+    status = 403

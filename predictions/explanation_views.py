@@ -9,14 +9,15 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import AnonymousUser
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
+from idc_site.errors import refusal
 from predictions import services
-from predictions.exceptions import ExplanationFailed, ServiceError
+from predictions.exceptions import ExplanationFailed, PixelsDropped, ServiceError
 from predictions.models import Explanation, Prediction, Status
-from predictions.views import explanation_context, private_png
+from predictions.views import explanation_context, private_png, visible_prediction
 
 RETRY_SECONDS = 1
 
@@ -25,7 +26,7 @@ RETRY_SECONDS = 1
 @login_required
 def explain(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     """Ask for the map. Back to the result; to its script, the part of the page that changes."""
-    prediction = _visible_prediction(request, prediction_id)
+    prediction = visible_prediction(request, prediction_id)
     if not prediction.may_be_explained_to(request.user):
         raise Http404
     try:
@@ -38,13 +39,15 @@ def explain(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
 @require_GET
 def explanation(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     """The part of the result page that changes until the map is there."""
-    return _part(request, _visible_prediction(request, prediction_id))
+    return _part(request, visible_prediction(request, prediction_id))
 
 
 @require_GET
 def heatmap(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     try:
-        return heatmap_response(request, _visible_prediction(request, prediction_id), user=request.user)
+        return heatmap_response(request, visible_prediction(request, prediction_id), user=request.user)
+    except PixelsDropped as error:
+        return refusal(request, error)
     except ServiceError as error:
         raise Http404 from error
 
@@ -56,7 +59,10 @@ def heatmap_response(request: HttpRequest, prediction: Prediction, *, user: User
         Http404: there is none, and `user` may not ask for it.
         NotAnswered: there is nothing to explain, because the prediction failed.
         ExplanationFailed: it could not be made.
+        PixelsDropped: it went with the pixels, or can never be made.
     """
+    if not prediction.patch.has_pixels:
+        raise PixelsDropped
     found = Explanation.objects.of(prediction)
     if not prediction.may_be_explained_to(user) and (found is None or found.status == Status.FAILED):
         raise Http404
@@ -70,13 +76,6 @@ def heatmap_response(request: HttpRequest, prediction: Prediction, *, user: User
     response = private_png(request, etag=f"{prediction.uuid}-{found.attempt}", read=lambda: cast(bytes, found.png))
     response["X-Model-SHA256"] = prediction.model_version.sha256
     return response
-
-
-def _visible_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
-    visible = Prediction.objects.visible_to(request.user).with_patch_and_model()
-    found = get_object_or_404(visible, uuid=prediction_id)
-    services.note_opening(patch=found.patch, reader=request.user)
-    return found
 
 
 def _part(request: HttpRequest, prediction: Prediction) -> HttpResponse:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from predictions.models import Visibility
+from predictions.models.patch import FORGET
 
 MIN_UM_PER_PIXEL, MAX_UM_PER_PIXEL = Decimal("0.01"), Decimal(100)
 
@@ -19,6 +20,7 @@ class UploadForm(forms.Form):
         label=_("Who may see these patches?"),
         choices=[
             (Visibility.PRIVATE, _("Only you. You can share them later.")),
+            (FORGET, _("Only you, and only the answer: the pixels are dropped as soon as it is there.")),
             (Visibility.PUBLIC, _("Everyone: they appear in the gallery once they are answered.")),
         ],
         widget=forms.RadioSelect,
@@ -36,3 +38,11 @@ class UploadForm(forms.Form):
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["visibility"].initial = user.last_visibility or None
+
+    def clean(self) -> dict[str, Any]:
+        """The one choice as `visibility` and `forget`."""
+        cleaned = self.cleaned_data
+        if choice := cleaned.get("visibility"):
+            cleaned["forget"] = choice == FORGET
+            cleaned["visibility"] = Visibility.PRIVATE if choice == FORGET else Visibility(choice)
+        return cleaned

@@ -11,30 +11,38 @@ from ml.engine import Engine, load_engine
 from predictions.models import ModelVersion
 
 MAX_LOADED = 3
-_loaded: dict[str, Engine] = {}  # by identity of the network, oldest first
+_loaded: dict[str, tuple[Engine, bool]] = {}  # by identity of the network, oldest first, and whether it is lean
 _lock = threading.Lock()
 
 
 def get_engine(model_version: ModelVersion) -> Engine:
     """The engine of a registered version, loaded once; its bytes are those that were registered.
 
+    Any but the active version's is lean, so that a worker holds several; an activation loads it anew.
+
     Raises:
         ModelError: the files are missing, altered or misshapen. It is tried again at the next call.
     """
     with _lock:
-        if model_version.sha256 not in _loaded:
-            engine = _load(model_version)
+        key, is_lean = model_version.sha256, not model_version.is_active
+        engine, was_lean = _loaded.get(key, (None, False))
+        if engine is None or was_lean != is_lean:
+            engine = _load(model_version, is_lean=is_lean)
+            _loaded.pop(key, None)
+            if not is_lean:  # what was active before makes room; it is loaded anew, as a lean one, if it is asked
+                for other in [other for other, (_, is_other_lean) in _loaded.items() if not is_other_lean]:
+                    del _loaded[other]
             while len(_loaded) >= MAX_LOADED:
                 _loaded.pop(next(iter(_loaded)))
-            _loaded[model_version.sha256] = engine
-        return _loaded[model_version.sha256]
+            _loaded[key] = engine, is_lean
+        return engine
 
 
-def _load(model_version: ModelVersion) -> Engine:
+def _load(model_version: ModelVersion, *, is_lean: bool) -> Engine:
     card = card_from_dict(model_version.card)
     if card.identity != model_version.sha256:
         raise ModelError(f"The registered card of {model_version} is not that of its network. Register it again.")
-    return load_engine(settings.MODELS_DIR / model_version.version, card, kind=settings.ENGINE)
+    return load_engine(settings.MODELS_DIR / model_version.version, card, kind=settings.ENGINE, is_lean=is_lean)
 
 
 def loaded_hashes() -> list[str]:

@@ -15,8 +15,11 @@ from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from predictions.models import Patch
+from predictions.models.patch import PatchQuerySet
+from predictions.sorting import ID_DIGITS, Sort
+
 Row = TypeVar("Row", bound=Model)
-ID_DIGITS = 18  # below PostgreSQL's largest bigint
 LIMIT = re.compile("0*[1-9][0-9]{0,30}")
 
 
@@ -29,16 +32,17 @@ class NewestFirst(CursorPagination):
     max_page_size = 100
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """The cursor of the query. Raises ValidationError unless its position is an id that a row may have."""
+        """The cursor of the query. Raises ValidationError unless a row may stand at its position."""
         try:
             cursor: Cursor | None = super().decode_cursor(request)
         except NotFound:
             raise ValidationError({self.cursor_query_param: self.invalid_cursor_message}) from None
-        if cursor and cursor.position is not None:
-            position = str(cursor.position)
-            if not (position.isascii() and position.isdecimal() and len(position) <= ID_DIGITS):
-                raise ValidationError({self.cursor_query_param: self.invalid_cursor_message})
+        if cursor and cursor.position is not None and not self.is_place(str(cursor.position)):
+            raise ValidationError({self.cursor_query_param: self.invalid_cursor_message})
         return cursor
+
+    def is_place(self, position: str) -> bool:
+        return position.isascii() and position.isdecimal() and len(position) <= ID_DIGITS
 
     def get_page_size(self, request: Request) -> int | None:
         """Raises ValidationError unless `limit` is a positive number; above the most it is the most."""
@@ -51,6 +55,47 @@ class NewestFirst(CursorPagination):
         return Response({"results": data, "next": self.get_next_link(), "previous": self.get_previous_link()})
 
 
+class Sorted(NewestFirst):
+    """The same of patches, in any of the sorts of predictions/sorting.py.
+
+    However many have the same key, none is shown twice and none is left out.
+    """
+
+    def __init__(self, sort: Sort) -> None:
+        self.sort = sort
+        self.following: Any = None
+        self.preceding: Any = None
+
+    def is_place(self, position: str) -> bool:
+        return self.sort.read(position) is not None
+
+    def paginate_queryset(self, queryset: PatchQuerySet, request: Request, view: Any = None) -> list[Patch]:  # type: ignore[override]  # of patches alone
+        self.base_url = request.build_absolute_uri()
+        size, cursor = self.get_page_size(request) or self.page_size, self.decode_cursor(request)
+        position, backwards = (cursor.position, bool(cursor.reverse)) if cursor else (None, False)
+        rows = self.sort.applied(queryset, backwards=backwards)
+        if position is not None and (place := self.sort.read(str(position))):
+            rows = self.sort.beyond(rows, place, backwards=backwards)
+        found = list(rows[: size + 1])
+        is_more, found = len(found) > size, found[:size]
+        if backwards:
+            found.reverse()
+        has_next, has_previous = (position is not None, is_more) if backwards else (is_more, position is not None)
+        first, last = (self.sort.place_of(row) for row in (found[0], found[-1])) if found else (position, position)
+        self.following = last if has_next else None
+        self.preceding = first if has_previous else None
+        return found
+
+    def get_next_link(self) -> str | None:
+        return self._link(self.following, backwards=False)
+
+    def get_previous_link(self) -> str | None:
+        return self._link(self.preceding, backwards=True)
+
+    def _link(self, place: Any, *, backwards: bool) -> str | None:
+        return self.encode_cursor(Cursor(0, backwards, place)) if place is not None else None
+
+
 @dataclass(frozen=True)
 class Page(Generic[Row]):
     """One page of a list: its rows, and the query strings of its neighbours ("" where there is none)."""
@@ -60,9 +105,9 @@ class Page(Generic[Row]):
     previous: str
 
 
-def page_of(request: HttpRequest, rows: QuerySet[Row]) -> Page[Row]:
+def page_of(request: HttpRequest, rows: QuerySet[Row], *, paginator: NewestFirst | None = None) -> Page[Row]:
     """The page of `rows` that the request's query asks for. Raises Http404 on a cursor or limit that is none."""
-    paginator = NewestFirst()
+    paginator = paginator or NewestFirst()
     try:
         found = paginator.paginate_queryset(rows, Request(request))
     except ValidationError as error:

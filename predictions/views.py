@@ -19,12 +19,12 @@ from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts.models import User
+from idc_site.errors import refusal
 from idc_site.health import WORKER_SILENCE
 from ml import images, synthetic
 from predictions import services
 from predictions.archives import is_archive, receive_zip
-from predictions.exceptions import FileRequired, ServiceError
-from predictions.filters import GalleryFilter, HistoryFilter
+from predictions.exceptions import FileRequired, PixelsDropped, ServiceError
 from predictions.forms import UploadForm
 from predictions.models import (
     Batch,
@@ -37,7 +37,6 @@ from predictions.models import (
     Visibility,
     WorkerHeartbeat,
 )
-from predictions.pagination import page_of
 from predictions.trust import held_out_like
 from predictions.uploads import receive
 
@@ -47,28 +46,13 @@ DELAYS = (150, 200, 300, 500, 1000, 2000, 3000, 5000)
 MAP_DELAYS = (500, 500, 1000, 2000, 3000, 5000)
 QUEUE_COUNTED = 1000
 BATCH_ITEMS_SHOWN = 500
+FAILURES_OPEN = 5  # the others are folded, so that the answers below are near
 OPINIONS_SHOWN = 5
 
 
 def home(request: HttpRequest) -> HttpResponse:
     patches = Patch.objects.in_gallery().select_related("current_prediction").order_by("-id")[:STRIP]
     return render(request, "home.html", {"patches": patches, "model": ModelVersion.objects.active()})
-
-
-@require_GET
-def gallery(request: HttpRequest) -> HttpResponse:
-    filters = GalleryFilter(
-        request.GET, Patch.objects.in_gallery().with_is_reviewed().select_related("current_prediction")
-    )
-    return render(request, "predictions/gallery.html", {"filters": filters, "page": page_of(request, filters.qs)})
-
-
-@require_GET
-@login_required
-def history(request: HttpRequest) -> HttpResponse:
-    mine = Patch.objects.filter(owner=_user(request)).with_is_reviewed().select_related("current_prediction")
-    filters = HistoryFilter(request.GET, mine)
-    return render(request, "predictions/history.html", {"filters": filters, "page": page_of(request, filters.qs)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -86,15 +70,15 @@ def new(request: HttpRequest) -> HttpResponse:
             submission = services.submit(
                 owner=user,
                 files=receive_zip(files[0]) if len(files) == 1 and is_archive(files[0]) else receive(files),
-                visibility=Visibility(form.cleaned_data["visibility"]),
+                visibility=form.cleaned_data["visibility"],
+                forget=form.cleaned_data["forget"],
                 source=Source.WEB,
                 um_per_pixel=form.cleaned_data["um_per_pixel"],
             )
         except ServiceError as refusal:
             error = str(refusal)
         else:
-            if submission.batch:
-                accepted = submission.accepted
+            if submission.batch and (accepted := submission.accepted):
                 if len(submission.items) == 1 and accepted[0].current_prediction:
                     return redirect(accepted[0].current_prediction)
                 return redirect("batch", submission.batch.uuid)
@@ -107,7 +91,7 @@ def new(request: HttpRequest) -> HttpResponse:
             "request_megabytes": settings.REQUEST_MEGABYTES,
             "zip_megabytes": settings.ZIP_MEGABYTES,
             "image_megabytes": images.MAX_BYTES // 1024**2,
-            "patches_per_day": settings.PATCHES_PER_DAY,
+            "patches_per_day": services.most_a_day(user),
             "min_side": images.MIN_SIDE,
             "max_side": images.MAX_SIDE,
             "max_aspect": images.MAX_ASPECT,
@@ -130,24 +114,33 @@ def example(request: HttpRequest, number: int) -> HttpResponse:
 
 @require_GET
 def detail(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
-    prediction = _visible_prediction(request, prediction_id)
+    prediction = visible_prediction(request, prediction_id)
     return render(request, "predictions/detail.html", _result_context(request, prediction))
 
 
 @require_GET
 def status(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     """The part of the result page that changes until the answer is there."""
-    prediction = _visible_prediction(request, prediction_id)
+    prediction = visible_prediction(request, prediction_id)
     return render(request, "predictions/_result.html", _result_context(request, prediction))
 
 
 @require_GET
 def image(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
-    return image_response(request, _visible_prediction(request, prediction_id))
+    try:
+        return image_response(request, visible_prediction(request, prediction_id))
+    except ServiceError as error:
+        return refusal(request, error)
 
 
 def image_response(request: HttpRequest, prediction: Prediction) -> HttpResponse:
-    """The PNG, for those who may see the prediction now: every use asks again, so nothing outlives its sharing."""
+    """The PNG, for those who may see the prediction now: every use asks again, so nothing outlives its sharing.
+
+    Raises:
+        PixelsDropped: there is none any more, even for those who have it.
+    """
+    if not prediction.patch.has_pixels:
+        raise PixelsDropped
     return private_png(request, etag=prediction.patch.sha256, read=lambda: prediction.patch.image.png())
 
 
@@ -170,7 +163,11 @@ def change_visibility(request: HttpRequest, prediction_id: UUID) -> HttpResponse
     wanted = request.POST.get("visibility")
     if wanted not in Visibility.values:
         raise Http404
-    services.set_visibility(patch=prediction.patch, actor=_user(request), visibility=Visibility(wanted))
+    try:
+        services.set_visibility(patch=prediction.patch, actor=_user(request), visibility=Visibility(wanted))
+    except ServiceError as error:
+        messages.error(request, str(error))
+        return redirect(prediction)
     is_public = wanted == Visibility.PUBLIC
     messages.success(request, _("This patch is public now.") if is_public else _("Only you see this patch now."))
     return redirect(prediction)
@@ -185,7 +182,11 @@ def change_review(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     if wanted not in ("allowed", "ended"):
         raise Http404
     is_allowed = wanted == "allowed"
-    services.allow_review(patch=prediction.patch, actor=_user(request), is_allowed=is_allowed)
+    try:
+        services.allow_review(patch=prediction.patch, actor=_user(request), is_allowed=is_allowed)
+    except ServiceError as error:
+        messages.error(request, str(error))
+        return redirect(prediction)
     messages.success(
         request,
         _("Reviewers may look at this patch now.") if is_allowed else _("Reviewers are not shown this patch any more."),
@@ -200,7 +201,11 @@ def ask(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     prediction = _own_prediction(request, prediction_id)
     wanted = request.POST.get("model", "").replace("\0", "")  # which PostgreSQL takes in no text
     other = get_object_or_404(ModelVersion, version=wanted)
-    return redirect(services.ask(patch=prediction.patch, model_version=other, actor=_user(request)))
+    try:
+        return redirect(services.ask(patch=prediction.patch, model_version=other, actor=_user(request)))
+    except ServiceError as error:
+        messages.error(request, str(error))
+        return redirect(prediction)
 
 
 @require_POST
@@ -238,7 +243,7 @@ def _user(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
-def _visible_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
+def visible_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
     visible = Prediction.objects.visible_to(request.user).with_patch_and_model()
     found = get_object_or_404(visible, uuid=prediction_id)
     services.note_opening(patch=found.patch, reader=request.user)
@@ -262,6 +267,7 @@ def _result_context(request: HttpRequest, prediction: Prediction) -> dict[str, A
         "prediction": prediction,
         "patch": prediction.patch,
         "is_owner": prediction.patch.owner_id == request.user.pk,
+        "is_reportable": prediction.patch.is_shared and prediction.patch.owner_id != request.user.pk,
         "held_out": held_out_like(prediction),
     }
     if prediction.is_finished:
@@ -288,13 +294,15 @@ def explanation_context(request: HttpRequest, prediction: Prediction) -> dict[st
 
 
 def _other_opinions(request: HttpRequest, prediction: Prediction, *, may_ask: bool) -> dict[str, Any]:
-    """What other models said of the patch, and the models that its owner may still ask."""
-    visible = Prediction.objects.visible_to(request.user).filter(patch=prediction.patch).select_related("model_version")
+    """What each model said of the patch, this one first, and the models that its owner may still ask."""
+    visible = Prediction.objects.visible_to(request.user).filter(patch=prediction.patch).with_patch_and_model()
     others = list(visible.exclude(pk=prediction.pk).order_by("-pk")[:OPINIONS_SHOWN])
-    if not may_ask:
-        return {"others": others}
-    asked = {prediction.model_version_id, *(other.model_version_id for other in others)}
-    return {"others": others, "askable": ModelVersion.objects.exclude(pk__in=asked).order_by("-pk")[:OPINIONS_SHOWN]}
+    opinions = {"opinions": [prediction, *others] if others else []}
+    if not may_ask or prediction.patch.is_to_be_forgotten:
+        return opinions
+    asked = {one.model_version_id for one in (prediction, *others)}
+    askable = ModelVersion.objects.without_card().exclude(pk__in=asked)
+    return opinions | {"askable": askable.order_by("-pk")[:OPINIONS_SHOWN]}
 
 
 def _batch_context(request: HttpRequest, batch_id: UUID) -> dict[str, Any]:
@@ -302,13 +310,16 @@ def _batch_context(request: HttpRequest, batch_id: UUID) -> dict[str, Any]:
     answer = "patch__current_prediction"
     counts = found.counts()
     items = found.items.select_related(answer)
-    failures = items.filter(~Q(error_code="") | Q(**{f"{answer}__status": Status.FAILED})).order_by("position")
+    failed = items.filter(~Q(error_code="") | Q(**{f"{answer}__status": Status.FAILED})).order_by("position")
+    failures = list(failed[:BATCH_ITEMS_SHOWN])
     others = items.filter(error_code="", patch__isnull=False).exclude(**{f"{answer}__status": Status.FAILED})
     return {
         "batch": found,
         "counts": counts,
         "is_finished": counts["finished"] == counts["total"],
-        "failures": failures[:BATCH_ITEMS_SHOWN],
+        "failures": failures,
+        "first_failures": failures[:FAILURES_OPEN],
+        "more_failures": failures[FAILURES_OPEN:],
         "items": others.order_by("position")[:BATCH_ITEMS_SHOWN],
         "shown": BATCH_ITEMS_SHOWN,
         **_next_look(request),

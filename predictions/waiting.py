@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import islice
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
@@ -21,17 +23,29 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 logger = logging.getLogger(__name__)
 
 FINISHED = "predictions_finished"  # payload: keys of predictions, with commas between them
-FIRST_LOOK_SECONDS = 0.1  # at what was finished before this request began to listen
+FIRST_LOOK_SECONDS = 0.1  # at what was finished before this process began to listen
 LOOK_SECONDS = 1.0
+# What a worker writes into a prediction, as far as those who wait are told.
+ANSWER = ("status", "probability", "flags", "finished_at", "error_code", "error_message")
+READ = """
+SELECT answer.id, patch.pixels_dropped_at, {columns}
+FROM predictions_prediction AS answer JOIN predictions_patch AS patch ON patch.id = answer.patch_id
+WHERE answer.id = ANY(%s)
+"""
+REMEMBERED = 10_000  # keys heard last: what was finished between the commit of a request and its waiting
 IDLE_SECONDS = 60.0  # without anyone who waits, the listener ends
 PAUSE_SECONDS = 1.0  # before it connects again
 
 
 class Waiter:
-    """A request that waits. left: the keys of its predictions that are not known to be finished."""
+    """A request that waits. left: the keys of its predictions that are not known to be finished.
+
+    is_late: nobody listened when it came, so what was finished by then is known by looking alone.
+    """
 
     def __init__(self, keys: Collection[int]) -> None:
         self.left = set(keys)
+        self.is_late = True
         self.told = threading.Event()
 
     def tell(self, keys: Collection[int]) -> None:
@@ -47,13 +61,17 @@ class Ear:
         self._lock = threading.Lock()
         self._waiting: dict[int, set[Waiter]] = {}
         self._process = 0
+        self._is_listening = False
+        self._heard: dict[int, None] = {}  # oldest first
         self.places = threading.BoundedSemaphore(settings.WAITING_REQUESTS)
 
     @contextmanager
     def told_of(self, keys: Collection[int]) -> Iterator[Waiter]:
-        """A waiter that is told whenever one of these predictions is finished."""
+        """A waiter that is told whenever one of these predictions is finished, or was just before."""
         waiter = Waiter(keys)
         with self._lock:
+            waiter.tell(self._heard.keys() & waiter.left)
+            waiter.is_late = not self._is_listening
             for key in keys:
                 self._waiting.setdefault(key, set()).add(waiter)
             if self._process != os.getpid():  # also after a fork, which takes no threads along
@@ -76,6 +94,7 @@ class Ear:
                 connection.ensure_connection()
                 with connection.cursor() as cursor:
                     cursor.execute(f"LISTEN {FINISHED}")
+                self._is_listening = True
                 while True:
                     for payload in _heard(connection):
                         self._tell({int(key) for key in payload.split(",") if key})
@@ -89,6 +108,7 @@ class Ear:
                 logger.warning("Listening for answers failed (%s); again in %d s.", error, PAUSE_SECONDS)
                 time.sleep(PAUSE_SECONDS)
             finally:
+                self._is_listening = False
                 connection.close()
 
     def _is_over(self, heard_at: float) -> bool:
@@ -100,6 +120,9 @@ class Ear:
 
     def _tell(self, keys: set[int]) -> None:
         with self._lock:
+            self._heard.update(dict.fromkeys(keys))
+            for key in list(islice(self._heard, max(len(self._heard) - REMEMBERED, 0))):
+                del self._heard[key]
             for waiter in {waiter for key in keys for waiter in self._waiting.get(key, ())}:
                 waiter.tell(keys)
 
@@ -123,9 +146,9 @@ def wait_until_finished(keys: Collection[int], *, seconds: float) -> bool:
     if not _ear.places.acquire(blocking=False):
         return not _unfinished(keys)
     deadline = time.monotonic() + seconds
-    pause = FIRST_LOOK_SECONDS
     try:
         with _ear.told_of(keys) as waiter:
+            pause = FIRST_LOOK_SECONDS if waiter.is_late else LOOK_SECONDS
             while not waiter.told.wait(min(pause, max(deadline - time.monotonic(), 0))):
                 left = _unfinished(keys)
                 if not left or time.monotonic() >= deadline:
@@ -134,6 +157,13 @@ def wait_until_finished(keys: Collection[int], *, seconds: float) -> bool:
             return True
     finally:
         _ear.places.release()
+
+
+def read_answers(keys: Collection[int]) -> list[tuple[Any, ...]]:
+    """Of each of these predictions that is still there: its key, since when its pixels are gone, and ANSWER."""
+    with connections["default"].cursor() as cursor:
+        cursor.execute(READ.format(columns=", ".join(f"answer.{name}" for name in ANSWER)), [list(keys)])
+        return list(cursor.fetchall())
 
 
 def _unfinished(keys: Collection[int]) -> list[int]:

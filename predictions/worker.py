@@ -1,4 +1,4 @@
-"""What a Celery child does beside its tasks: load the model, say that it lives, sweep.
+"""What a Celery child does beside its tasks: load the model, say that it lives, sweep; and in chores, move runs on.
 
 The parent never loads an engine: TensorFlow used before the fork hangs every child. The watch runs in the
 child, where the engine is, in a thread: a heartbeat is true only where predictions are made.
@@ -6,6 +6,7 @@ child, where the engine is, in a thread: a heartbeat is true only where predicti
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import socket
@@ -19,6 +20,7 @@ from django.db import close_old_connections, connection
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 3
+RUNS_PAUSE_SECONDS = 2
 
 
 @worker_process_init.connect
@@ -26,7 +28,12 @@ def start_watch(**kwargs: Any) -> None:
     """Every child keeps watch; those that serve the queue `predictions` load the active model first."""
     answers = "predictions" in current_app.amqp.queues.consume_from
     _watch_once(answers=answers)
+    # What is loaded now stays: the collector of cycles need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     threading.Thread(target=_watch, args=(answers,), name="watch", daemon=True).start()
+    if "chores" in current_app.amqp.queues.consume_from:
+        threading.Thread(target=_go_on_with_runs, name="runs", daemon=True).start()
 
 
 def _watch(answers: bool) -> None:
@@ -47,6 +54,21 @@ def _watch_once(*, answers: bool) -> None:
     except Exception:
         logger.exception("The watch failed; it goes on in %d s.", WATCH_SECONDS)
         connection.close()
+
+
+def _go_on_with_runs() -> None:
+    """Shadow runs and re-runs: rows are the jobs here, too, and no broker is needed."""
+    from predictions import services
+
+    pause = threading.Event()
+    while not pause.wait(RUNS_PAUSE_SECONDS):
+        try:
+            close_old_connections()
+            services.advance_runs()
+        # Whatever happens (a database that restarts), it goes on.
+        except Exception:
+            logger.exception("Runs were not moved on; the next try is in %d s.", RUNS_PAUSE_SECONDS)
+            connection.close()
 
 
 def _beat() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from predictions.admin.base import ReadOnlyAdmin, thumbnail
-from reviews.models import Draw, GroundTruth, Review, Week
+from predictions.admin.base import ActingAdmin, ReadOnlyAdmin, run_on_each, staff_of, thumbnail
+from reviews import services
+from reviews.models import Draw, GroundTruth, Report, Review, Week
 
 
 @admin.register(Review)
@@ -31,6 +34,32 @@ class DrawAdmin(ReadOnlyAdmin):
     list_select_related = ("reviewer",)
     search_fields = ("uuid__exact", "patch__uuid__exact", "reviewer__email")
     ordering = ("-id",)
+
+
+@admin.register(Report)
+class ReportAdmin(ActingAdmin):
+    """Open ones first, the newest of them first."""
+
+    list_display = ("picture", "reason", "comment", "outcome", "has_hidden", "reporter", "created_at")
+    list_display_links = ("reason",)
+    list_filter = ("outcome", "reason", "has_hidden")
+    list_select_related = ("reporter", "patch__current_prediction__patch")
+    search_fields = ("uuid__exact", "patch__uuid__exact", "reporter__email")
+    ordering = ("-outcome", "-id")  # "open" is the last of its alphabet
+    actions = ("hide", "dismiss")
+
+    @admin.display(description=_("picture"))
+    def picture(self, report: Report) -> SafeString:
+        return thumbnail(report.patch.current_prediction)
+
+    @admin.action(description=_("Hide the patch"), permissions=["act"])
+    def hide(self, request: HttpRequest, reports: QuerySet[Report]) -> None:
+        one_of_each = reports.filter(outcome="open").order_by("patch", "pk").distinct("patch")
+        run_on_each(self, request, one_of_each, lambda one: services.hide_reported(report=one, actor=staff_of(request)))
+
+    @admin.action(description=_("Dismiss: nothing is wrong"), permissions=["act"])
+    def dismiss(self, request: HttpRequest, reports: QuerySet[Report]) -> None:
+        run_on_each(self, request, reports, lambda one: services.dismiss_report(report=one, actor=staff_of(request)))
 
 
 @admin.register(GroundTruth)

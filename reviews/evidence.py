@@ -48,7 +48,7 @@ def evidence_of(model_version: ModelVersion, share: Share, *, with_shadows: bool
         stated = predictions.filter(patch__ground_truth__isnull=False).order_by("-pk")[:MOST]
         rows = stated.values_list(*columns, "patch__ground_truth__answer")
         return figures.evidence([figures.Case(owner, p, limit, [said]) for owner, p, limit, said in rows])
-    reviewed = predictions.filter(_counted(share, "patch__reviews__")).order_by("-pk").values(*columns)
+    reviewed = predictions.filter(counted(share, "patch__reviews__")).order_by("-pk").values(*columns)
     answers = ArrayAgg("patch__reviews__first_answer", order_by="patch__reviews__pk")
     rows = reviewed.annotate(answers=answers)[:MOST].values_list(*columns, "answers")
     return figures.evidence([figures.Case(*row) for row in rows])
@@ -57,7 +57,7 @@ def evidence_of(model_version: ModelVersion, share: Share, *, with_shadows: bool
 def agreement_of(share: Share) -> figures.Agreement:
     """Reviewers against each other, in one query."""
     answers, reviewers = (ArrayAgg(name, order_by="pk") for name in ("first_answer", "reviewer"))
-    reviewed = Review.objects.filter(_counted(share, "")).values("patch").order_by("-patch")
+    reviewed = Review.objects.filter(counted(share, "")).values("patch").order_by("-patch")
     twice = reviewed.annotate(number=Count("pk"), answers=answers, reviewers=reviewers).filter(number__gt=1)
     rows = twice.values_list("patch__owner", "answers", "reviewers")[:MOST]
     return figures.agreement([figures.Case(owner, 0, 0, said, who) for owner, said, who in rows])
@@ -74,12 +74,12 @@ def response() -> Response:
 
 def reviewed_by_version() -> dict[int, dict[str, Any]]:
     """How many reviewed patches each model version has answered: all of them, and of the random share."""
-    predictions = Prediction.objects.filter(_counted(Share.ALL, "patch__reviews__"), status=Status.SUCCEEDED)
+    predictions = Prediction.objects.filter(counted(Share.ALL, "patch__reviews__"), status=Status.SUCCEEDED)
     is_random = Q(patch__reviews__draw__is_random=True)
-    counted = predictions.values("model_version").annotate(
+    numbers = predictions.values("model_version").annotate(
         all=Count("patch", distinct=True), random=Count("patch", distinct=True, filter=is_random)
     )
-    return {row["model_version"]: {"all": row["all"], "random": row["random"]} for row in counted}
+    return {row["model_version"]: {"all": row["all"], "random": row["random"]} for row in numbers}
 
 
 def public_line(model_version: ModelVersion) -> figures.Evidence | None:
@@ -93,7 +93,7 @@ def public_line(model_version: ModelVersion) -> figures.Evidence | None:
     return None if isinstance(found, str) else found
 
 
-def _counted(share: Share, to_review: str) -> Q:
+def counted(share: Share, to_review: str) -> Q:
     """Answers given before the score was seen, and where wanted those of the random share alone."""
-    counted = Q(**{f"{to_review}draw__reason__in": BLIND})
-    return counted & Q(**{f"{to_review}draw__is_random": True}) if share == Share.RANDOM else counted
+    blind = Q(**{f"{to_review}draw__reason__in": BLIND})
+    return blind & Q(**{f"{to_review}draw__is_random": True}) if share == Share.RANDOM else blind

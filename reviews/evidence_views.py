@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, cast
@@ -16,6 +14,7 @@ from django.views.decorators.http import require_GET
 
 from accounts.models import User
 from ml.gate import FLAGS
+from predictions.exports import as_csv
 from predictions.model_views import SCHEMES
 from predictions.models import ModelVersion
 from reviews import evidence as reviewed
@@ -80,7 +79,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 def evidence(request: HttpRequest, version: str) -> HttpResponse:
     model_version, share = (
         get_object_or_404(ModelVersion.objects.without_card(), version=version),
-        _share(request.GET.get("share")),
+        share_named(request.GET.get("share")),
     )
     weeks = _weeks(model_version)
     context = {
@@ -107,13 +106,34 @@ def chart(request: HttpRequest, version: str, kind: str, scheme: str) -> HttpRes
     if scheme not in SCHEMES or kind not in (CALIBRATION, *DRIFT):
         raise Http404
     if kind == CALIBRATION:
-        bins = _evidence(request, model_version, _share(request.GET.get("share"))).bins
+        bins = _evidence(request, model_version, share_named(request.GET.get("share"))).bins
         labels = (_("Probability that the model gave"), _("Share that was IDC"))
         drawn = charts.reliability_svg(bins, labels=labels, scheme=scheme)
     else:
         weeks, (name, value) = _weeks(model_version), DRIFT[kind]
         values = [value(week) for week in weeks]
         drawn = charts.weeks_svg([week.week for week in weeks], values, label=str(name), scheme=scheme)
+    return svg_response(drawn)
+
+
+@require_GET
+@reviewers_only
+def table_csv(request: HttpRequest, version: str, table: str) -> HttpResponse:
+    """The figures of a share, or the weeks, as a spreadsheet reads them."""
+    model_version = get_object_or_404(ModelVersion.objects.without_card(), version=version)
+    rows = _week_rows(model_version) if table == "weeks" else _rows(request, model_version, share_named(table))
+    return csv_response(rows, name=f"{model_version.version}-{table}")
+
+
+def share_named(name: str | None) -> Share:
+    """The share of a query; the random one if it names none. Raises Http404 on a name that is none."""
+    try:
+        return Share(name or Share.RANDOM)
+    except ValueError as error:
+        raise Http404 from error
+
+
+def svg_response(drawn: bytes) -> HttpResponse:
     response = HttpResponse(drawn, content_type="image/svg+xml")
     response["Cache-Control"] = "private, no-cache"
     # An SVG is a document: opened by itself it may style itself and nothing else.
@@ -121,29 +141,17 @@ def chart(request: HttpRequest, version: str, kind: str, scheme: str) -> HttpRes
     return response
 
 
-@require_GET
-@reviewers_only
-def table_csv(request: HttpRequest, version: str, table: str) -> HttpResponse:
-    """The figures of a share, or the weeks, as a spreadsheet reads them. Nothing in it was typed by anyone."""
-    model_version = get_object_or_404(ModelVersion.objects.without_card(), version=version)
-    rows = _week_rows(model_version) if table == "weeks" else _rows(request, model_version, _share(table))
-    stream = io.StringIO()
-    csv.writer(stream).writerows(rows)
-    response = HttpResponse(stream.getvalue(), content_type="text/csv; charset=utf-8")
-    response["Content-Disposition"] = f'attachment; filename="{model_version.version}-{table}.csv"'
+def csv_response(rows: Iterable[tuple[Any, ...]], *, name: str) -> HttpResponse:
+    """rows: the names of the columns first."""
+    columns, *figures = rows
+    response = HttpResponse(b"".join(as_csv([figures], columns)), content_type="text/csv; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     response["Cache-Control"] = "private, no-store"
     return response
 
 
-def _share(name: str | None) -> Share:
-    try:
-        return Share(name or Share.RANDOM)
-    except ValueError as error:
-        raise Http404 from error
-
-
 def _evidence(request: HttpRequest, model_version: ModelVersion, share: Share) -> Evidence:
-    return reviewed.evidence_of(model_version, share, with_shadows=cast(User, request.user).is_staff)
+    return reviewed.evidence_of(model_version, share, with_shadows=cast(User, request.user).sees_all)
 
 
 def _weeks(model_version: ModelVersion) -> list[Week]:

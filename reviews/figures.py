@@ -114,7 +114,7 @@ def evidence(cases: Sequence[Case]) -> Evidence:
     called = probability >= np.array([case.threshold for case, _ in kept], np.float64)
     is_positive = np.array([said == "positive" for _, said in kept], np.bool_)
     cells = np.stack([is_positive & called, is_positive & ~called, ~is_positive & called, ~is_positive & ~called], 1)
-    sample = _Sample(owners)
+    sample = Sample(owners)
     tp, fn, fp, tn = (sample.column(cell) for cell in cells.T)
     figures = [
         sample.share("sensitivity", tp, tp + fn),
@@ -161,7 +161,7 @@ def agreement(cases: Sequence[Case]) -> Agreement:
             cells.append(2 * DEFINITE.index(first) + DEFINITE.index(second))
         else:
             indefinite += 1
-    sample = _Sample(np.array(owners, np.int64))
+    sample = Sample(np.array(owners, np.int64))
     columns = np.stack([sample.column(np.array(cells, np.int64) == cell) for cell in range(4)], axis=-1)
     same = columns[..., 0] + columns[..., 3]
     return Agreement(
@@ -173,22 +173,22 @@ def agreement(cases: Sequence[Case]) -> Agreement:
     )
 
 
-class _Sample:
+class Sample:
     """Sums over patches, as they are (row 0) and resampled by owners (the other rows)."""
 
     def __init__(self, owners: NDArray[np.int64]) -> None:
         """owners: of each patch, [n]."""
         names, place = np.unique(owners, return_inverse=True)
         self.is_by_owner = len(names) >= FEW_OWNERS
-        self._group = (place if self.is_by_owner else np.arange(len(owners))) % GROUPS
-        groups = int(self._group.max()) + 1 if len(owners) else 1
+        self.group = (place if self.is_by_owner else np.arange(len(owners))) % GROUPS
+        groups = int(self.group.max()) + 1 if len(owners) else 1
         drawn = np.random.default_rng(2020).multinomial(groups, np.full(groups, 1 / groups), size=RESAMPLES)
-        self._weights = np.vstack([np.ones(groups), drawn])
+        self.weights = np.vstack([np.ones(groups), drawn])
 
     def column(self, values: NDArray[Any]) -> Floats:
         """Sums of `values` [n]: as they are and resampled, [1 + RESAMPLES]."""
-        sums = np.bincount(self._group, weights=values.astype(np.float64), minlength=self._weights.shape[1])
-        found: Floats = self._weights @ sums
+        sums = np.bincount(self.group, weights=values.astype(np.float64), minlength=self.weights.shape[1])
+        found: Floats = self.weights @ sums
         return found
 
     def share(self, name: str, part: Floats, whole: Floats) -> Figure:
@@ -212,7 +212,7 @@ class _Sample:
 
 
 def _calibration_error(
-    sample: _Sample, place: NDArray[Any], probability: Floats, is_positive: NDArray[np.bool_]
+    sample: Sample, place: NDArray[Any], probability: Floats, is_positive: NDArray[np.bool_]
 ) -> Figure:
     """ECE: mean distance between score and share over ten equal bins, weighted by their patches."""
     n = len(probability)
@@ -226,7 +226,7 @@ def _calibration_error(
 
 
 def _bin(
-    sample: _Sample, inside: NDArray[np.bool_], number: int, probability: Floats, is_positive: NDArray[np.bool_]
+    sample: Sample, inside: NDArray[np.bool_], number: int, probability: Floats, is_positive: NDArray[np.bool_]
 ) -> dict[str, Any]:
     n = int(inside.sum())
     share = sample.share("share", sample.column(inside & is_positive), sample.column(inside))

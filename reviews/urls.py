@@ -1,6 +1,6 @@
 from django.urls import path
 
-from reviews import evidence_views, views
+from reviews import evidence_views, report_views, views
 
 app_name = "reviews"
 
@@ -13,5 +13,6 @@ urlpatterns = [
     path("mine/", views.mine, name="mine"),
     path("mine/<uuid:review_id>/", views.review, name="review"),
     path("ground-truth/<uuid:prediction_id>/", views.ground_truth, name="ground-truth"),
+    path("report/<uuid:prediction_id>/", report_views.report, name="report"),
     path("evidence/", evidence_views.overview, name="evidence"),
 ]

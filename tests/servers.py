@@ -20,6 +20,7 @@ _running = ExitStack()
 os.environ |= _running.enter_context(running_services(_folder, is_lasting=False)) | {
     "SECRET_KEY": "only-for-the-tests",
     "SITE_URL": "http://testserver",
+    "STAFF_NEEDS_MFA": "false",  # tests of second factors switch it on
     "STATIC_ROOT": str(_folder / "static"),
     "LOG_LEVEL": "WARNING",
 }

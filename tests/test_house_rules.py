@@ -147,7 +147,8 @@ def test_writes_are_in_services() -> None:
     """Views, API and admin change no row themselves."""
     writing = re.compile(r"\.(save|create|update|delete|bulk_create|bulk_update|get_or_create|update_or_create)\(")
     doors = ["predictions/views.py", "predictions/explanation_views.py", "predictions/model_views.py",
-             "predictions/tasks.py", "accounts/views.py", "accounts/data_views.py", "accounts/worker.py",
+             "predictions/tasks.py", "accounts/views.py", "accounts/admin.py", "accounts/data_views.py",
+             "accounts/worker.py", "idc_site/admin_site.py",
              "webhooks/views.py", "webhooks/admin.py", "webhooks/worker.py",
              *(name for name in PYTHON if re.match("(predictions/admin|(predictions|webhooks)/api)/", name)),
              *(name for name in PYTHON if re.match("reviews/(?!services/|migrations/)", name))]  # fmt: skip
@@ -155,17 +156,27 @@ def test_writes_are_in_services() -> None:
         assert writing.findall((BASE_DIR / name).read_text()) == [], name
 
 
+def test_who_acts_as_staff_is_asked_in_one_place() -> None:
+    """`is_staff` is a role; whether it counts for this request is User.sees_all (docs/adr/0014)."""
+    allowed = re.compile("accounts/|tests/|templates/(base|mfa/.*).html")  # the menu's link, and warnings
+    asked = [name for name in SOURCES if name.endswith((".py", ".html")) and not allowed.match(name)]
+    assert [name for name in asked if re.search(r"\.is_staff\b", (BASE_DIR / name).read_text())] == []
+
+
 def test_every_address_is_known() -> None:
     """A new address must be added here, and to the permission tests."""
     ours = {str(pattern.pattern) for pattern in get_resolver().url_patterns}
     assert ours == {
-        "", "gallery/", "predictions/", "batches/<uuid:batch_id>/", "batches/<uuid:batch_id>/progress/",
+        "", "gallery/", "gallery/export.csv", "gallery/export.json", "predictions/",
+        "batches/<uuid:batch_id>/", "batches/<uuid:batch_id>/progress/",
         "models/", "models/<str:version>/", "models/<str:version>/card.json",
         "models/<str:version>/<str:kind>-<str:scheme>.svg",
         "models/<str:version>/evidence/", "models/<str:version>/evidence/<str:table>.csv",
         "models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", "reviews/",
+        "models/<str:version>/trial/",
         "examples/<int:number>.png", "accounts/data/", "accounts/tokens/",
-        "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/", "admin/", "api/v1/",
+        "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/2fa/", "accounts/sessions/",
+        "accounts/", "admin/", "api/v1/",
         "api/schema/", "api/docs/", "healthz", "readyz",
     }  # fmt: skip
 

@@ -2,40 +2,136 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from predictions import services
-from predictions.admin.base import ActingAdmin, ReadOnlyAdmin, run_on_each, staff_of, thumbnail
-from predictions.models import Batch, BatchItem, Explanation, Patch, Prediction, Status
+from predictions.admin.base import (
+    ActingAdmin,
+    ReadOnlyAdmin,
+    kind_of,
+    percent,
+    run_on_each,
+    seconds,
+    short_id,
+    staff_of,
+    thumbnail,
+    to_confirm,
+)
+from predictions.admin.filters import IsFlagged, IsHidden, IsPositive, IsReviewed, PatchIsFlagged, PatchIsPositive
+from predictions.admin.models import rerun
+from predictions.models import Batch, BatchItem, Explanation, ModelVersion, Patch, Prediction, Status, Visibility
 
 
 @admin.register(Patch)
 class PatchAdmin(ActingAdmin):
-    list_display = ("picture", "uuid", "owner", "visibility", "status", "probability", "hidden_at", "created_at")
-    list_display_links = ("uuid",)
-    list_filter = ("visibility", "current_prediction__status", "source", ("hidden_at", admin.EmptyFieldListFilter))
-    list_select_related = ("owner", "current_prediction__patch")
-    search_fields = ("uuid__exact", "sha256__exact", "owner__email")
-    date_hierarchy = None
+    list_display = (
+        "picture",
+        "short_id",
+        "owner",
+        "visibility",
+        "status",
+        "label",
+        "probability",
+        "model",
+        "flags",
+        "hidden_at",
+        "created_at",
+    )
+    list_display_links = ("short_id",)
+    readonly_fields = ("picture",)
+    list_filter = (
+        "visibility",
+        "current_prediction__status",
+        PatchIsPositive,
+        "current_prediction__model_version",
+        PatchIsFlagged,
+        IsHidden,
+        IsReviewed,
+        "source",
+        "created_at",
+    )
+    list_select_related = ("owner", "current_prediction__patch", "current_prediction__model_version")
+    search_fields = ("uuid__exact", "owner__email", "sha256__exact")
+    search_help_text = _("The id of a patch or of a prediction, the owner's address, or the SHA-256 of the pixels.")
     ordering = ("-id",)
-    actions = ("hide", "admit")
-    exclude = ("image",)
+    actions = ("share", "make_private", "hide", "admit", "rerun")
+    exclude = ("original_name",)  # for its owner's eyes
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Patch | None:
+        """Whoever opens somebody's private patch here leaves a line, as on its page."""
+        patch = super().get_object(request, object_id, from_field)
+        if patch:
+            services.note_opening(patch=patch, reader=staff_of(request))
+        return patch
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Patch]:
+        answer = "current_prediction__"
+        return super().get_queryset(request).defer(f"{answer}embedding", f"{answer}model_version__card")
+
+    def found_by(self, term: str) -> Q:
+        """Ids of predictions too; a digest is looked up for each owner, as the index has it."""
+        kind = kind_of(term)
+        if kind == "sha256":
+            return Q(sha256=term, owner__in=User.objects.values("pk"))
+        if kind == "uuid":
+            asked = Prediction.objects.filter(uuid=term).values_list("patch", flat=True)
+            return super().found_by(term) | Q(pk__in=list(asked))
+        return super().found_by(term)
+
+    @admin.display(description=_("id"))
+    def short_id(self, row: Any) -> SafeString:
+        return short_id(row)
 
     @admin.display(description=_("picture"))
     def picture(self, patch: Patch) -> SafeString:
         return thumbnail(patch.current_prediction)
 
-    @admin.display(description=_("status"))
+    @admin.display(description=_("state"))
     def status(self, patch: Patch) -> str:
         return patch.current_prediction.get_status_display() if patch.current_prediction else "-"
 
+    @admin.display(description=_("label"))
+    def label(self, patch: Patch) -> str | None:
+        return patch.current_prediction.label if patch.current_prediction else None
+
     @admin.display(description=_("probability"))
-    def probability(self, patch: Patch) -> float | None:
-        return patch.current_prediction.probability if patch.current_prediction else None
+    def probability(self, patch: Patch) -> str | None:
+        return percent(patch.current_prediction)
+
+    @admin.display(description=_("model"))
+    def model(self, patch: Patch) -> ModelVersion | None:  # type: ignore[override]  # a column, named as it is shown
+        return patch.current_prediction.model_version if patch.current_prediction else None
+
+    @admin.display(description=_("flags"))
+    def flags(self, patch: Patch) -> str:
+        return ", ".join(patch.current_prediction.flags) if patch.current_prediction else ""
+
+    @admin.action(description=_("Share: your own, or what staff made private"), permissions=["act"])
+    def share(self, request: HttpRequest, patches: QuerySet[Patch]) -> HttpResponse | None:
+        question = _("Everybody will see these patches. The private ones of others stay as they are.")
+        if page := to_confirm(self, request, patches, question):
+            return page
+        run_on_each(self, request, patches, lambda patch: services.share_again(patch=patch, actor=staff_of(request)))
+        return None
+
+    @admin.action(description=_("Make private"), permissions=["act"])
+    def make_private(self, request: HttpRequest, patches: QuerySet[Patch]) -> HttpResponse | None:
+        question = _("Only their owners and staff will see these patches. Owners may share them again.")
+        if page := to_confirm(self, request, patches, question):
+            return page
+
+        def close(patch: Patch) -> None:
+            services.set_visibility(patch=patch, actor=staff_of(request), visibility=Visibility.PRIVATE)
+
+        run_on_each(self, request, patches, close)
+        return None
 
     @admin.action(description=_("Hide from everyone but the owner"), permissions=["act"])
     def hide(self, request: HttpRequest, patches: QuerySet[Patch]) -> None:
@@ -45,35 +141,68 @@ class PatchAdmin(ActingAdmin):
     def admit(self, request: HttpRequest, patches: QuerySet[Patch]) -> None:
         run_on_each(self, request, patches, lambda patch: services.admit(patch=patch, actor=staff_of(request)))
 
+    @admin.action(description=_("Re-run with the active model, in the background"), permissions=["act"])
+    def rerun(self, request: HttpRequest, patches: QuerySet[Patch]) -> None:
+        rerun(self, request, patches)
+
 
 @admin.register(Prediction)
 class PredictionAdmin(ActingAdmin):
     list_display = (
         "picture",
-        "uuid",
+        "short_id",
         "model_version",
+        "purpose",
         "status",
         "label",
-        "probability",
+        "shown_probability",
+        "flags",
         "attempt",
         "queued_at",
-        "finished_at",
+        "waited",
+        "took",
     )
-    list_display_links = ("uuid",)
-    list_filter = ("status", "model_version", "purpose", "priority")
+    list_display_links = ("short_id",)
+    readonly_fields = ("picture",)
+    list_filter = ("status", IsPositive, IsFlagged, "model_version", "purpose", "priority", "queued_at")
     list_select_related = ("model_version", "patch")
-    search_fields = ("uuid__exact", "patch__uuid__exact")
+    search_fields = ("uuid__exact", "patch__uuid__exact", "patch__owner__email")
+    search_help_text = _("The id of a prediction or of a patch, or the owner's address.")
     ordering = ("-id",)
-    actions = ("retry",)
+    actions = ("retry", "rerun")
+    exclude = ("embedding",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
+        return super().get_queryset(request).defer("embedding", "model_version__card")
+
+    @admin.display(description=_("id"))
+    def short_id(self, row: Any) -> SafeString:
+        return short_id(row)
 
     @admin.display(description=_("picture"))
     def picture(self, prediction: Prediction) -> SafeString:
         return thumbnail(prediction)
 
+    @admin.display(description=_("probability"))
+    def shown_probability(self, prediction: Prediction) -> str | None:
+        return percent(prediction)
+
+    @admin.display(description=_("waited"))
+    def waited(self, prediction: Prediction) -> str | None:
+        return seconds(prediction.queued_at, prediction.started_at)
+
+    @admin.display(description=_("took"))
+    def took(self, prediction: Prediction) -> str | None:
+        return seconds(prediction.started_at, prediction.finished_at)
+
     @admin.action(description=_("Try again (failed ones)"), permissions=["act"])
     def retry(self, request: HttpRequest, predictions: QuerySet[Prediction]) -> None:
         failed = predictions.filter(status=Status.FAILED)
         run_on_each(self, request, failed, lambda one: services.retry(prediction=one, actor=staff_of(request)))
+
+    @admin.action(description=_("Re-run with the active model, in the background"), permissions=["act"])
+    def rerun(self, request: HttpRequest, predictions: QuerySet[Prediction]) -> None:
+        rerun(self, request, Patch.objects.filter(pk__in=predictions.order_by().values("patch")))
 
 
 @admin.register(Explanation)
@@ -82,6 +211,7 @@ class ExplanationAdmin(ReadOnlyAdmin):
     list_filter = ("status",)
     list_select_related = ("prediction",)
     search_fields = ("prediction__uuid__exact",)
+    exclude = ("png",)
     ordering = ("-id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Explanation]:

@@ -17,7 +17,7 @@ from predictions import services
 from predictions.api.access import own_prediction, user_of
 from predictions.api.schema import PREDICTION, QUEUED, location
 from predictions.api.serializers import PredictionSerializer, RerunSerializer, prediction_json
-from predictions.exceptions import NotRetryable
+from predictions.exceptions import NotRetryable, PixelsDropped, StaysPrivate
 from predictions.models import Prediction, Visibility
 
 
@@ -29,6 +29,7 @@ class Share(APIView):
         "Share a patch",
         answers={200: PredictionSerializer},
         examples=[example(PREDICTION | {"visibility": "public"}, 200)],
+        errors=[StaysPrivate, PixelsDropped],
     )
     def post(self, request: Request, prediction_id: UUID) -> Response:
         """The patch is public from now on; shared again it stays so."""
@@ -57,7 +58,7 @@ class Retry(APIView):
         "Try a failed prediction again",
         answers={202: PredictionSerializer},
         examples=[example(QUEUED, 202)],
-        errors=[NotRetryable],
+        errors=[NotRetryable, PixelsDropped],
         parameters=[location("The prediction itself.", 202)],
     )
     def post(self, request: Request, prediction_id: UUID) -> Response:
@@ -78,6 +79,7 @@ class Rerun(APIView):
             OpenApiExample("another_model", value={"model": "resnet18-1"}, request_only=True),
             example(QUEUED | {"model": "resnet18-1"}, 202),
         ],
+        errors=[StaysPrivate, PixelsDropped],
         parameters=[location("The other model's prediction.", 202)],
     )
     def post(self, request: Request, prediction_id: UUID) -> Response:

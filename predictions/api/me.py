@@ -54,7 +54,7 @@ class Me(APIView):
                 "request_bytes": settings.REQUEST_MEGABYTES * 1024**2,
                 "zip_bytes": settings.ZIP_MEGABYTES * 1024**2,
                 "zip_members": settings.ZIP_MEMBERS,
-                "patches_per_day": settings.PATCHES_PER_DAY,
+                "patches_per_day": services.most_a_day(user),
                 "reads_per_minute": settings.READS_PER_MINUTE,
                 "changes_per_minute": settings.CHANGES_PER_MINUTE,
                 "private_patches_days": settings.PRIVATE_PATCHES_DAYS or None,

@@ -15,7 +15,15 @@ from idc_site.errors import error_body
 from ml.formats import MESSAGES
 from predictions.api.serializers import RejectedSerializer, SubmissionSerializer, SubmitSerializer
 from predictions.archives import TooManyArchives
-from predictions.exceptions import FileRequired, IdempotencyConflict, NoActiveModel, QuotaExceeded, UnknownBatch
+from predictions.exceptions import (
+    AlreadyShared,
+    FileRequired,
+    ForgetIsPrivate,
+    IdempotencyConflict,
+    NoActiveModel,
+    QuotaExceeded,
+    UnknownBatch,
+)
 from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL
 from predictions.pagination import NewestFirst
 
@@ -30,6 +38,9 @@ PREDICTION = {
     "threshold": 0.5,
     "model": "mobilenetv2-3",
     "visibility": "private",
+    "forget": False,
+    "pixels_dropped_at": None,
+    "image": f"{SITE}/api/v1/predictions/{ID}/image.png",
     "notes": ["rescaled"],
     "flags": [],
     "created_at": "2026-11-23T11:30:00Z",
@@ -45,7 +56,7 @@ FAILED = QUEUED | {
 }
 REJECTED = {"name": "notes.txt", "code": "not_an_image", "message": MESSAGES["not_an_image"]}
 # What can be called next, as OpenAPI's links.
-OF_ONE = ("get_image", "get_heatmap", "share_prediction", "unshare_prediction", "delete_prediction")
+OF_ONE = ("get_image", "get_heatmap", "get_receipt", "share_prediction", "unshare_prediction", "delete_prediction")
 FOLLOW_UPS: dict[str, Any] = {}
 CREATE_LINKS: dict[str, Any] = {}
 for _name in OF_ONE:
@@ -59,6 +70,14 @@ FILTERS = {
     "label": "Answers that say this.",
     "min_probability": "Answers of at least this probability.",
     "max_probability": "Answers of at most this probability.",
+    "model": "Answers of this model, by its `version`.",
+    "reviewed": "Patches that a reviewer has answered, or those that none has.",
+    "agreed": "Reviewed patches by what most of the reviewers who name a class say: the `same` as the model, or "
+    "`differs`; `split`: as many say IDC as no IDC; `undecided`: none names either.",
+    "sort": "The order. In those by `probability` (`likely`, `unlikely`) or by its distance from the threshold "
+    "(`doubtful`) only what is answered has a place.",
+    "flagged": "Answers with or without `flags`.",
+    "batch": "Patches of this batch of yours.",
     "status": "Predictions in this state.",
     "visibility": "Private patches or public ones.",
     "since": "Sent on this day or later (UTC).",
@@ -92,6 +111,8 @@ def _filter_parameter(name: str, declared: Any) -> OpenApiParameter:
         kind = {"type": "number", "minimum": declared.extra["min_value"], "maximum": declared.extra["max_value"]}
     elif isinstance(declared, django_filters.DateFilter):
         kind = OpenApiTypes.DATE
+    elif isinstance(declared, django_filters.UUIDFilter):
+        kind = OpenApiTypes.UUID
     choices = [value for value, _ in declared.extra["choices"]] if "choices" in declared.extra else None
     return OpenApiParameter(name, kind, enum=choices, description=FILTERS[name])
 
@@ -161,11 +182,19 @@ def create_operation() -> Callable[[View], View]:
             413: OpenApiResponse(NoneAcceptedSerializer, "The request, or each of its files, is too large."),
             415: OpenApiResponse(NoneAcceptedSerializer, "Each file is of a format that is not read."),
         },
-        errors=[UnknownBatch, IdempotencyConflict, QuotaExceeded, NoActiveModel, TooManyArchives],
+        errors=[
+            UnknownBatch,
+            IdempotencyConflict,
+            QuotaExceeded,
+            NoActiveModel,
+            TooManyArchives,
+        ],
         examples=[
             example(answered_at_once, 200),
             example(accepted, 202),
             OpenApiExample("rejected", value=none, response_only=True, status_codes=["400"]),
+            coded_example(ForgetIsPrivate.code, str(ForgetIsPrivate.message), 400),
+            coded_example(AlreadyShared.code, str(AlreadyShared.message), 400),
             coded_example(FileRequired.code, str(FileRequired.message), 400),
             coded_example("too_large", MESSAGES["too_large"] % {"megabytes": 10}, 413),
             coded_example("unsupported_format", MESSAGES["unsupported_format"] % {"format": "GIF"}, 415),

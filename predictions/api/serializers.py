@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
+from rest_framework.reverse import reverse
 
 from accounts.models import Scope
 from predictions.filters import LABELS
 from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL
 from predictions.models import ModelVersion, Patch, Prediction, Status, Visibility
 
+NOBODY = UUID(int=0)
+
 
 class SubmitSerializer(serializers.Serializer[Any]):
     """The fields beside the images of POST /predictions/."""
 
     visibility = serializers.ChoiceField(choices=Visibility.choices, default=Visibility.PRIVATE)
+    forget = serializers.BooleanField(
+        default=False, help_text="Drop the pixels as soon as the answer is there; private patches alone."
+    )
     batch = serializers.UUIDField(required=False, default=None)
     um_per_pixel = serializers.DecimalField(
         max_digits=7,
@@ -56,6 +64,13 @@ class PredictionSerializer(serializers.Serializer[Any]):
     threshold = serializers.FloatField()
     model = serializers.CharField(source="model_version.version")
     visibility = serializers.ChoiceField(choices=Visibility.choices, source="patch.visibility")
+    forget = serializers.BooleanField(
+        source="patch.is_to_be_forgotten", help_text="Whether the pixels are dropped once the answer is there."
+    )
+    pixels_dropped_at = serializers.DateTimeField(
+        source="patch.pixels_dropped_at", allow_null=True, help_text="Since when they are gone."
+    )
+    image = serializers.SerializerMethodField(help_text="The picture; null when its pixels were dropped.")
     notes = serializers.SerializerMethodField(help_text="What was done to the image.")
     flags = serializers.ListField(
         child=serializers.CharField(), help_text="What speaks against relying on the answer. New ones may come."
@@ -70,6 +85,13 @@ class PredictionSerializer(serializers.Serializer[Any]):
         help_text="The page for people.",
     )
 
+    @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
+    def get_image(self, prediction: Prediction) -> str | None:
+        if not prediction.patch.has_pixels:
+            return None
+        before, after = self.context["image_address"]
+        return f"{before}{prediction.uuid}{after}"
+
     def get_notes(self, prediction: Prediction) -> list[str]:
         notes: list[str] = prediction.patch.quality.get("notes", [])
         return notes
@@ -79,6 +101,33 @@ class PredictionSerializer(serializers.Serializer[Any]):
         if prediction.status != Status.FAILED:
             return None
         return dict(ReasonSerializer(prediction).data)
+
+    def to_representation(self, prediction: Prediction) -> dict[str, Any]:
+        """What the fields above would give: they make the schema, and took longer than the model's answer."""
+        page = prediction.get_absolute_url()
+        return {
+            "id": str(prediction.uuid),
+            "patch": str(prediction.patch.uuid),
+            "status": prediction.status,
+            "probability": prediction.probability,
+            "label": prediction.label,
+            "threshold": prediction.threshold,
+            "model": prediction.model_version.version,
+            "visibility": prediction.patch.visibility,
+            "forget": prediction.patch.is_to_be_forgotten,
+            "pixels_dropped_at": _utc(prediction.patch.pixels_dropped_at),
+            "image": self.get_image(prediction),
+            "notes": self.get_notes(prediction),
+            "flags": prediction.flags,
+            "created_at": _utc(prediction.queued_at),
+            "finished_at": _utc(prediction.finished_at),
+            "error": self.get_error(prediction),
+            "url": self.context["request"].build_absolute_uri(page),
+        }
+
+
+def _utc(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
 
 
 class PredictionPageSerializer(serializers.Serializer[Any]):
@@ -191,7 +240,7 @@ class MeSerializer(serializers.Serializer[Any]):
 
 
 def prediction_json(request: Request, prediction: Prediction) -> dict[str, Any]:
-    return dict(PredictionSerializer(prediction, context={"request": request}).data)
+    return dict(PredictionSerializer(prediction, context=serializer_context(request)).data)
 
 
 def current_json(request: Request, patches: Iterable[Patch]) -> list[dict[str, Any]]:
@@ -201,4 +250,10 @@ def current_json(request: Request, patches: Iterable[Patch]) -> list[dict[str, A
         if prediction := patch.current_prediction:
             prediction.patch = patch
             predictions.append(prediction)
-    return list(PredictionSerializer(predictions, many=True, context={"request": request}).data)
+    return list(PredictionSerializer(predictions, many=True, context=serializer_context(request)).data)
+
+
+def serializer_context(request: Request) -> dict[str, Any]:
+    """With the two parts of a picture's address: once a list, as each address would take longer than other fields."""
+    before, _id, after = reverse("api:image", args=[NOBODY], request=request).partition(str(NOBODY))
+    return {"request": request, "image_address": (before, after)}

@@ -45,13 +45,20 @@ from predictions.api.serializers import (
     prediction_json,
 )
 from predictions.archives import receive_zip
-from predictions.exceptions import IMAGE_STATUS, ExplanationFailed, FileRequired, NotAnswered, RequestTooLarge
+from predictions.exceptions import (
+    IMAGE_STATUS,
+    ExplanationFailed,
+    FileRequired,
+    NotAnswered,
+    PixelsDropped,
+    RequestTooLarge,
+)
 from predictions.explanation_views import heatmap_response
 from predictions.filters import HistoryFilter
-from predictions.models import Patch, Prediction, Source, Visibility
+from predictions.models import Patch, Source, Visibility
 from predictions.uploads import ReceivedFile, receive
 from predictions.views import image_response
-from predictions.waiting import wait_until_finished
+from predictions.waiting import ANSWER, read_answers, wait_until_finished
 
 
 class PredictionList(APIView):
@@ -90,6 +97,7 @@ class PredictionList(APIView):
             batch_id=fields.validated_data["batch"],
             token=token,
             idempotency_key=key,
+            forget=fields.validated_data["forget"],
         )
         rejected = list(RejectedSerializer(submission.rejected, many=True).data)
         if not submission.batch or len(rejected) == len(submission.items):
@@ -133,6 +141,7 @@ class PredictionImage(APIView):
         "The patch as a picture",
         answers={(200, "image/png"): OpenApiTypes.BINARY, 304: UNCHANGED},
         examples=[PNG],
+        errors=[PixelsDropped],
         parameters=PICTURE_HEADERS,
     )
     def get(self, request: Request, prediction_id: UUID) -> HttpResponseBase:
@@ -147,7 +156,7 @@ class PredictionHeatmap(APIView):
         "Where the model looked",
         answers={(200, "image/png"): OpenApiTypes.BINARY, 202: COMING, 304: UNCHANGED},
         examples=[PNG],
-        errors=[NotAnswered, ExplanationFailed],
+        errors=[NotAnswered, ExplanationFailed, PixelsDropped],
         parameters=[
             *PICTURE_HEADERS,
             header("X-Model-SHA256", "The model whose answer is explained.", 200, is_always_there=True),
@@ -159,10 +168,6 @@ class PredictionHeatmap(APIView):
         prediction = visible_prediction(request, prediction_id)
         response: HttpResponse = heatmap_response(request._request, prediction, user=user_of(request))
         return response
-
-
-# What a worker writes into a prediction, as far as the answer tells it.
-ANSWER = ("status", "probability", "flags", "finished_at", "error_code", "error_message")
 
 
 def _received(request: Request) -> list[ReceivedFile]:
@@ -183,10 +188,11 @@ def _wait(patches: list[Patch], seconds: int) -> bool:
     predictions = {
         prediction.pk: prediction for patch in patches if (prediction := patch.current_prediction) is not None
     }
+    of_prediction = {patch.current_prediction_id: patch for patch in patches}
     unfinished = [key for key, prediction in predictions.items() if not prediction.is_finished]
     is_answered = not unfinished or wait_until_finished(unfinished, seconds=seconds)
-    fresh = Prediction.objects.filter(pk__in=unfinished).values_list("pk", *ANSWER)
-    for key, *answer in fresh:
+    for key, pixels_dropped_at, *answer in read_answers(unfinished):
+        of_prediction[key].pixels_dropped_at = pixels_dropped_at
         for field, value in zip(ANSWER, answer, strict=True):
             setattr(predictions[key], field, value)
     return is_answered

@@ -1,4 +1,4 @@
-"""What is kept: patches, the predictions about them, the maps of these, and the models that made them."""
+"""What is kept: patches, the predictions about them, the maps of these, the models that made them, and their runs."""
 
 from predictions.models.batch import Batch, BatchItem
 from predictions.models.event import Event
@@ -8,10 +8,12 @@ from predictions.models.job import Job, Status
 from predictions.models.model_version import ModelVersion
 from predictions.models.patch import Patch, PatchImage, Source, Visibility
 from predictions.models.prediction import Prediction, Priority, Purpose
+from predictions.models.run import MOST_CHOSEN, Run
 from predictions.models.usage import Usage
 from predictions.models.worker_heartbeat import WorkerHeartbeat
 
 __all__ = [
+    "MOST_CHOSEN",
     "Batch",
     "BatchItem",
     "Event",
@@ -24,6 +26,7 @@ __all__ = [
     "Prediction",
     "Priority",
     "Purpose",
+    "Run",
     "Source",
     "Status",
     "Usage",

@@ -33,7 +33,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         """Batches hold file names: they are for their owner, and for staff."""
         if not user.is_authenticated:
             return self.none()
-        return self.all() if user.is_staff else self.filter(owner=user)
+        return self.all() if user.sees_all else self.filter(owner=user)
 
 
 class Batch(models.Model):

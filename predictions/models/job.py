@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -109,3 +109,17 @@ class Job(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.status in (Status.SUCCEEDED, Status.FAILED)
+
+
+def another_try() -> dict[str, object]:
+    """failed -> queued, with three more attempts. The attempt goes on counting: it is the fence."""
+    return {
+        "status": Status.QUEUED,
+        "attempt_limit": F("attempt") + ATTEMPTS,
+        "next_attempt_at": Now(),
+        "queued_at": Now(),
+        "started_at": None,
+        "finished_at": None,
+        "error_code": "",
+        "error_message": "",
+    }

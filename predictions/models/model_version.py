@@ -11,7 +11,8 @@ LISTED = 50
 
 # Asked before every claim. SQL, because Django takes four times as long to write it as PostgreSQL to answer it.
 WAITING = """
-SELECT version.id, version.version, version.sha256, version.is_active, version.threshold, version.likeness_limit
+SELECT version.id, version.version, version.sha256, version.is_active, version.threshold, version.likeness_limit,
+    waiting.urgency
 FROM predictions_modelversion AS version CROSS JOIN LATERAL ({first}) AS waiting
 ORDER BY waiting.urgency, version.id
 """
@@ -42,7 +43,10 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         return self.order_by("-is_active", "-registered_at", "-pk")[:LISTED]
 
     def with_waiting_work(self) -> list[ModelVersion]:
-        """Versions that have predictions to claim, the one with the most urgent first. Without their cards."""
+        """Versions that have predictions to claim, the one with the most urgent first. Without their cards.
+
+        Each with `urgency`, the priority of its first.
+        """
         return list(self.raw(WAITING.format(first=FIRST_PREDICTION)))
 
     def with_waiting_explanations(self) -> list[ModelVersion]:
@@ -71,6 +75,8 @@ class ModelVersion(models.Model):
     )
     is_active = models.BooleanField(default=False)
     registered_at = models.DateTimeField(db_default=Now())
+
+    urgency: int  # where `with_waiting_work` gives it
 
     objects: ClassVar[ModelVersionQuerySet] = ModelVersionQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower
 

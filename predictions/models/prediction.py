@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from predictions.models.job import Job, JobQuerySet
 from predictions.models.model_version import ModelVersion
 from predictions.models.patch import Patch
+from predictions.models.run import Run
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -38,7 +39,7 @@ class PredictionQuerySet(JobQuerySet["Prediction"]):
     def visible_to(self, user: User | AnonymousUser) -> PredictionQuerySet:
         """Predictions of patches that `user` may see; shadows are for staff."""
         visible = self.filter(patch__in=Patch.objects.visible_to(user))
-        return visible if user.is_authenticated and user.is_staff else visible.exclude(purpose=Purpose.SHADOW)
+        return visible if user.is_authenticated and user.sees_all else visible.exclude(purpose=Purpose.SHADOW)
 
     def with_patch_and_model(self) -> PredictionQuerySet:
         return self.select_related("patch", "model_version").defer("model_version__card", "embedding")
@@ -50,6 +51,7 @@ class Prediction(Job):
     threshold is copied from the model's card when the row is made, so that the verdict never changes.
     embedding: 64 little-endian float16, where the patch lies among those the model was trained on.
     flags: codes of ml.gate.FLAGS, what speaks against relying on the answer.
+    awaited_by: the run that waits for it; none any more once the run has counted it.
     """
 
     IS_OF_MODEL = "model_version_id = %(model_version)s"
@@ -64,6 +66,9 @@ class Prediction(Job):
     threshold = models.FloatField()
     embedding = models.BinaryField(null=True)
     flags = ArrayField(models.CharField(max_length=20), default=list, blank=True)
+    awaited_by = models.ForeignKey(
+        Run, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", db_index=False
+    )
 
     objects: ClassVar[PredictionQuerySet] = PredictionQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower
 
@@ -86,6 +91,11 @@ class Prediction(Job):
             models.Index(
                 fields=["model_version", "priority", "id"], condition=Q(status="queued"), name="prediction_claimable"
             ),
+            models.Index(fields=["-id"], condition=Q(status="failed"), name="prediction_failed"),
+            # What a run has left: few rows at a time, so that its progress costs the same however many there are.
+            models.Index(
+                fields=["awaited_by", "status"], condition=Q(awaited_by__isnull=False), name="prediction_awaited"
+            ),
             # How reviewers find what is worth their time, see reviews/services/draw.py.
             models.Index(fields=["id"], condition=Q(status="succeeded") & ~Q(flags=[]), name="prediction_flagged"),
             models.Index(
@@ -105,6 +115,10 @@ class Prediction(Job):
         return reverse("predictions:detail", args=[self.uuid])
 
     @property
+    def is_shadow(self) -> bool:
+        return self.purpose == Purpose.SHADOW
+
+    @property
     def label(self) -> str | None:
         """positive (IDC) when probability >= threshold, else negative; None without an answer."""
         if self.probability is None:
@@ -113,4 +127,4 @@ class Prediction(Job):
 
     def may_be_explained_to(self, user: User | AnonymousUser) -> bool:
         """Whether `user`, who may see it, may also ask for its map: that is work, and work is for owner and staff."""
-        return user.is_authenticated and (user.is_staff or self.patch.owner_id == user.pk)
+        return user.is_authenticated and (user.sees_all or self.patch.owner_id == user.pk)

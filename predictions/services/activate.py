@@ -8,7 +8,8 @@ from django.db import transaction
 
 from accounts.models import User
 from ml.card import read_card
-from predictions.models import Event, ModelVersion
+from predictions.exceptions import NotTried
+from predictions.models import Event, ModelVersion, Run
 from predictions.services.wake import wake_on_commit
 
 
@@ -29,13 +30,33 @@ def register_model(*, folder: Path, actor: User | None = None) -> ModelVersion:
 
 
 @transaction.atomic
-def activate(*, model_version: ModelVersion, actor: User | None = None) -> None:
+def activate_after_trial(
+    *, model_version: ModelVersion, actor: User, trial: Run | None = None, without_trial: bool = False
+) -> None:
+    """Activate a version that has been compared with the active one, or that may answer `without_trial` as said.
+
+    trial: the shadow run that was looked at; the newest finished one unless it is named. The event tells which.
+
+    Raises:
+        NotTried: there is no such finished run, and nobody has said that there need be none.
+    """
+    finished = Run.objects.trials_of(model_version).filter(state=Run.State.FINISHED)
+    found = finished.filter(pk=trial.pk).first() if trial else finished.first()
+    if found is None and not without_trial:
+        raise NotTried
+    activate(model_version=model_version, actor=actor, trial=found)
+
+
+@transaction.atomic
+def activate(*, model_version: ModelVersion, actor: User | None = None, trial: Run | None = None) -> None:
     """Let this version answer new patches. Earlier answers keep the version that made them."""
     # All rows are locked in one order, so that two activations at once end in one of the two.
     locked = {row.pk: row for row in ModelVersion.objects.select_for_update().order_by("pk")}
     if locked[model_version.pk].is_active:
         return
+    before = next((row.version for row in locked.values() if row.is_active), None)
     ModelVersion.objects.filter(is_active=True).update(is_active=False)
     ModelVersion.objects.filter(pk=model_version.pk).update(is_active=True)
-    Event.objects.create(kind=Event.Kind.ACTIVATED, actor=actor, subject=model_version.version)
+    payload = {"before": before, "trial": str(trial.uuid) if trial else None}
+    Event.objects.create(kind=Event.Kind.ACTIVATED, actor=actor, subject=model_version.version, payload=payload)
     wake_on_commit()

@@ -17,6 +17,13 @@ def hide(*, patch: Patch, actor: User) -> None:
 
 
 @transaction.atomic
+def show_again(*, patch: Patch, actor: User) -> None:
+    """Take back that a patch is hidden. Doing it twice is one event."""
+    if Patch.objects.filter(pk=patch.pk, hidden_at__isnull=False).update(hidden_at=None, hidden_by=None):
+        Event.objects.create(kind=Event.Kind.SHOWN_AGAIN, actor=actor, subject=str(patch.uuid))
+
+
+@transaction.atomic
 def admit(*, patch: Patch, actor: User) -> None:
     """Say that a patch belongs in the gallery: what the gate flagged may be shown, what was hidden is again."""
     unsettled = Patch.objects.filter(pk=patch.pk).exclude(admitted_at__isnull=False, hidden_at__isnull=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,10 +22,11 @@ from ml.engine import Engine, EngineOutput
 from ml.explain import occlusion_map, render_png
 from ml.images import from_bytes
 from predictions import inference
-from predictions.exceptions import NotRetryable
+from predictions.exceptions import NotRetryable, PixelsDropped
 from predictions.models import Event, Explanation, Job, ModelVersion, PatchImage, Prediction, Priority, Status
-from predictions.models.job import ATTEMPTS
+from predictions.models.job import another_try
 from predictions.models.patch import shown_um_per_pixel
+from predictions.services.forget import drop_answered
 from predictions.services.judge import judge
 from predictions.services.wake import say_asleep, say_awake, wake, wake_another, wake_on_commit
 from predictions.waiting import FINISHED
@@ -33,13 +34,18 @@ from predictions.waiting import FINISHED
 logger = logging.getLogger(__name__)
 
 STACK = 64
+# Of what nobody waits for. The slower model takes a third of a second for a full stack, and whoever comes next waits.
+BACKGROUND_STACK = 16
 DRAIN_SECONDS = 20
+# After a stack that was not full the next is let grow: a look costs five statements, be it for one patch or for many.
+GROWING_SECONDS = 0.008
 PAUSE = timedelta(seconds=2)  # before the next attempt, times the attempts made
 UNNOTICED = timedelta(seconds=2)  # what is claimable for longer has lost its wake-up
 
 # Stored in English, translated where they are shown.
 PREDICTION_FAILED = gettext_noop("The model could not answer this patch, though it was tried several times.")
 EXPLANATION_FAILED = gettext_noop("The map could not be made, though it was tried several times.")
+NO_PIXELS = gettext_noop("The pixels of this patch were dropped before this was done. Send the image again.")
 WORKER_LOST = gettext_noop("The analysis was interrupted each time it was tried. You can try again.")
 
 # unnest takes arrays of arrays apart, so the flags of a row travel as one text: "blurred,unlike", or "" for none.
@@ -61,6 +67,18 @@ SELECT count(*), pg_notify(%(channel)s, string_agg(id::text, ',')) FROM finished
 
 
 @dataclass(frozen=True)
+class Stack:
+    """n patches to be answered at once.
+
+    pixels: uint8 [n, 50, 50, 3]. scales: um per pixel of each, where it is stated. to_forget: keys of patches.
+    """
+
+    pixels: NDArray[np.uint8]
+    scales: list[float | None]
+    to_forget: set[int]
+
+
+@dataclass(frozen=True)
 class Swept:
     """What a sweep found: leases that ran out, jobs given up, and whether a wake-up was needed."""
 
@@ -72,13 +90,16 @@ class Swept:
 def drain(*, seconds: float = DRAIN_SECONDS) -> int:
     """Answer what can be claimed until nothing is left or the time is up; return how many were claimed.
 
-    Answers come first: a map is drawn only when no answer waits, and one at a time.
+    Answers that people wait for come first, then maps, one at a time, then what runs in the background.
     When the time is up another wake-up is sent, so that other tasks get their turn.
     """
     deadline, total = time.monotonic() + seconds, 0
     while time.monotonic() < deadline:
         say_awake()
-        claimed = _drain_once() or _explain_once()
+        claimed = _drain_once()
+        if 0 < claimed < STACK:
+            time.sleep(GROWING_SECONDS)
+        claimed = claimed or _explain_once()
         if not claimed:
             # What was committed while nobody sent a wake-up is found by this last look.
             say_asleep()
@@ -91,16 +112,26 @@ def drain(*, seconds: float = DRAIN_SECONDS) -> int:
 
 
 def _drain_once() -> int:
-    """One stack, or one retried job, of each model that has work and can be loaded."""
+    """One stack, or one retried job, of each model that has work and can be loaded; return how many were claimed.
+
+    Background work waits for all others: a stack of it is taken only when this look has found nothing else, maps
+    included.
+    """
     claimed = 0
     for model_version in ModelVersion.objects.with_waiting_work():
+        is_background = model_version.urgency >= Priority.BACKGROUND
+        if is_background:
+            claimed = claimed or _explain_once()
+            if claimed:
+                return claimed
         try:
             engine = inference.get_engine(model_version)
         except ModelError as error:
             logger.error("Predictions of %s wait: %s", model_version, error)
             continue
         # A job that ended a worker once is tried alone from then on, so that it takes nobody with it.
-        for limit, is_first_attempt in ((STACK, True), (1, False)):
+        stack = BACKGROUND_STACK if is_background else STACK
+        for limit, is_first_attempt in ((stack, True), (1, False)):
             jobs = Prediction.objects.claim(
                 model_version=model_version,
                 limit=limit,
@@ -109,7 +140,7 @@ def _drain_once() -> int:
             )
             for job in jobs:
                 job.model_version = model_version  # else the gate, which reads its card, asks the database again
-            if len(jobs) == STACK:
+            if len(jobs) == stack:
                 wake_another()
             if jobs:
                 _answer(jobs, engine)
@@ -142,11 +173,14 @@ def _lease() -> timedelta:
 def _answer(jobs: Sequence[Prediction], engine: Engine) -> None:
     """Predict the stack and judge it; if that raises, one by one, so that a bad patch fails alone."""
     try:
-        pixels, scales = _stack(jobs)
-        output = engine.predict(pixels)
-        flags = judge(pixels, scales, output.embedding, limit=jobs[0].model_version.likeness_limit)
-    except Exception:
+        stack = _stack(jobs)
+        output = engine.predict(stack.pixels)
+        flags = judge(stack.pixels, stack.scales, output.embedding, limit=jobs[0].model_version.likeness_limit)
+    except Exception as error:
         if len(jobs) == 1:
+            if isinstance(error, PixelsDropped):
+                _give_up(jobs[0])
+                return
             logger.exception("Prediction %s failed in attempt %d.", jobs[0].uuid, jobs[0].attempt)
             _release(jobs[0], "prediction_failed", PREDICTION_FAILED)
             return
@@ -154,13 +188,16 @@ def _answer(jobs: Sequence[Prediction], engine: Engine) -> None:
         for job in jobs:
             _answer([job], engine)
         return
-    finish(jobs, output, flags)
+    finish(jobs, output, flags, to_forget=stack.to_forget)
 
 
 def _explain(job: Explanation, engine: Engine, *, model_sha256: str) -> None:
     try:
-        ((pixels,), _) = _stack([job.prediction])
+        (pixels,) = _stack([job.prediction]).pixels
         png = render_png(occlusion_map(engine, pixels), model_sha256=model_sha256)
+    except PixelsDropped:
+        _give_up(job)
+        return
     # Whatever the reason is, the job has its attempts and then says that it failed.
     except Exception:
         logger.exception("The map of prediction %s failed in attempt %d.", job, job.attempt)
@@ -169,20 +206,50 @@ def _explain(job: Explanation, engine: Engine, *, model_sha256: str) -> None:
     finish_explanation(job, png)
 
 
-def _stack(jobs: Sequence[Prediction]) -> tuple[NDArray[np.uint8], list[float | None]]:
-    """The pixels of the jobs, uint8 [n, 50, 50, 3], and the um per pixel of each where it is stated."""
+def _stack(jobs: Sequence[Prediction]) -> Stack:
+    """What the engine and the gate need of the jobs.
+
+    Raises:
+        PixelsDropped: a patch has none any more.
+    """
     images = PatchImage.objects.filter(patch__in=[job.patch_id for job in jobs])
     stated = ("patch__um_per_pixel", "patch__source_width", "patch__source_height")
-    found = {key: (pixels, scale) for key, pixels, *scale in images.values_list("patch_id", "pixels", *stated)}
-    pixels, scales = zip(*(found[job.patch_id] for job in jobs), strict=True)
-    return np.stack([from_bytes(content) for content in pixels]), [shown_um_per_pixel(*scale) for scale in scales]
+    rows = images.values_list("patch_id", "pixels", "patch__is_to_be_forgotten", *stated)
+    found = {key: (pixels, shown_um_per_pixel(*scale)) for key, pixels, _, *scale in rows}
+    if any(job.patch_id not in found for job in jobs):
+        raise PixelsDropped
+    return Stack(
+        pixels=np.stack([from_bytes(found[job.patch_id][0]) for job in jobs]),
+        scales=[found[job.patch_id][1] for job in jobs],
+        to_forget={key for key, _, is_to_be_forgotten, *_ in rows if is_to_be_forgotten},
+    )
 
 
-def finish(jobs: Sequence[Prediction], output: EngineOutput, flags: Sequence[Sequence[str]]) -> int:
+def finish(
+    jobs: Sequence[Prediction],
+    output: EngineOutput,
+    flags: Sequence[Sequence[str]],
+    *,
+    to_forget: Collection[int] = (),
+) -> int:
     """running -> succeeded for every job whose attempt is still the current one; return how many were.
 
-    flags: codes of ml.gate.FLAGS, for each job its own.
+    flags: codes of ml.gate.FLAGS, for each job its own. to_forget: keys of the patches whose pixels go with the answer.
     """
+    if not to_forget:
+        return _finish(jobs, output, flags)
+    with transaction.atomic():
+        finished = _finish(jobs, output, flags, to_forget)
+        drop_answered(to_forget)
+    return finished
+
+
+def _finish(
+    jobs: Sequence[Prediction],
+    output: EngineOutput,
+    flags: Sequence[Sequence[str]],
+    to_forget: Collection[int] = (),
+) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             FINISH,
@@ -190,7 +257,10 @@ def finish(jobs: Sequence[Prediction], output: EngineOutput, flags: Sequence[Seq
                 "ids": [job.pk for job in jobs],
                 "attempts": [job.attempt for job in jobs],
                 "probabilities": [float(probability) for probability in output.probability],
-                "embeddings": [embedding.astype("<f2").tobytes() for embedding in output.embedding],
+                "embeddings": [
+                    None if job.patch_id in to_forget else embedding.astype("<f2").tobytes()
+                    for job, embedding in zip(jobs, output.embedding, strict=True)
+                ],
                 "flags": [",".join(codes) for codes in flags],
                 "channel": FINISHED,
             },
@@ -213,6 +283,12 @@ def _release(job: Job, code: str, message: str) -> None:
         mine.update(status=Status.QUEUED, lease_until=None, next_attempt_at=Now() + PAUSE * job.attempt)
     else:
         mine.update(**_failure(code, message))
+
+
+def _give_up(job: Job) -> None:
+    """running -> failed at once: without pixels no attempt can help."""
+    mine = type(job)._default_manager.filter(pk=job.pk, status=Status.RUNNING, attempt=job.attempt)
+    mine.update(**_failure(PixelsDropped.code, NO_PIXELS))
 
 
 def _failure(code: str, message: str) -> dict[str, object]:
@@ -245,28 +321,17 @@ def _sweep_jobs(kind: type[Job]) -> Swept:
     return Swept(requeued=requeued, failed=failed, is_woken=is_unnoticed or bool(requeued))
 
 
-def another_try() -> dict[str, object]:
-    """failed -> queued, with three more attempts. The attempt goes on counting: it is the fence."""
-    return {
-        "status": Status.QUEUED,
-        "attempt_limit": F("attempt") + ATTEMPTS,
-        "next_attempt_at": Now(),
-        "queued_at": Now(),
-        "started_at": None,
-        "finished_at": None,
-        "error_code": "",
-        "error_message": "",
-    }
-
-
 @transaction.atomic
 def retry(*, prediction: Prediction, actor: User) -> None:
     """failed -> queued, ahead of what is not urgent.
 
     Raises:
         NotRetryable: it has not failed.
+        PixelsDropped: there is nothing any more to try it with.
     """
     failed = Prediction.objects.filter(pk=prediction.pk, status=Status.FAILED)
+    if failed.filter(patch__pixels_dropped_at__isnull=False).exists():
+        raise PixelsDropped
     if not failed.update(**another_try(), priority=Priority.INTERACTIVE):
         raise NotRetryable
     Event.objects.create(kind=Event.Kind.RETRIED, actor=actor, subject=str(prediction.uuid))

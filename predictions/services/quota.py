@@ -24,9 +24,15 @@ WITH today AS (
 )
 INSERT INTO predictions_usage AS used (owner_id, token, hour, number)
 SELECT %(owner)s, %(token)s, date_trunc('hour', statement_timestamp()), %(number)s FROM today
-WHERE of_owner + %(number)s <= %(most)s AND (%(most_of_token)s IS NULL OR of_token + %(number)s <= %(most_of_token)s)
+WHERE of_owner + %(number)s <= coalesce((SELECT patches_per_day FROM accounts_user WHERE id = %(owner)s), %(most)s)
+    AND (%(most_of_token)s IS NULL OR of_token + %(number)s <= %(most_of_token)s)
 ON CONFLICT (owner_id, hour, token) DO UPDATE SET number = used.number + EXCLUDED.number
 """
+
+
+def most_a_day(owner: User) -> int:
+    """How many patches `owner` may send: what everybody may, unless staff have set another number."""
+    return settings.PATCHES_PER_DAY if owner.patches_per_day is None else owner.patches_per_day
 
 
 def used_today(owner: User, token: ApiToken | None = None) -> int:
@@ -39,7 +45,7 @@ def used_today(owner: User, token: ApiToken | None = None) -> int:
 
 def left_today(owner: User, token: ApiToken | None = None) -> int:
     """How many patches `owner` may still send, with this token."""
-    left = settings.PATCHES_PER_DAY - used_today(owner)
+    left = most_a_day(owner) - used_today(owner)
     if token and token.patches_per_day is not None:
         left = min(left, token.patches_per_day - used_today(owner, token))
     return max(left, 0)

@@ -9,26 +9,60 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
+from predictions.exceptions import NotTheirsToShare
 from predictions.models import Event, Patch, Visibility
+from predictions.services.forget import refuse_forgotten
 
 NOTED_EVERY = timedelta(hours=1)
 
 
 @transaction.atomic
 def set_visibility(*, patch: Patch, actor: User, visibility: Visibility) -> None:
-    """Share a patch or make it private again, with effect at once. Doing it twice is one event."""
+    """Share a patch or make it private again, with effect at once. Doing it twice is one event.
+
+    Raises:
+        PixelsDropped, StaysPrivate: it is forgotten, or will be, and cannot be shared.
+    """
+    is_public = visibility == Visibility.PUBLIC
+    locked = _locked(patch)
+    if locked and is_public:
+        refuse_forgotten(locked)
     changed = Patch.objects.filter(pk=patch.pk).exclude(visibility=visibility).update(visibility=visibility)
     patch.visibility = visibility
     if changed:
-        is_public = visibility == Visibility.PUBLIC
         Event.objects.create(
             kind=Event.Kind.SHARED if is_public else Event.Kind.MADE_PRIVATE, actor=actor, subject=str(patch.uuid)
         )
 
 
 @transaction.atomic
+def share_again(*, patch: Patch, actor: User) -> None:
+    """Staff share their own patch, or take back that staff made one private. To share is the owner's right alone.
+
+    Raises:
+        NotTheirsToShare: it is somebody else's, who has not shared it or has taken that back.
+    """
+    Patch.objects.select_for_update().get(pk=patch.pk)
+    kinds = (Event.Kind.SHARED, Event.Kind.MADE_PRIVATE)
+    last = Event.objects.filter(subject=str(patch.uuid), kind__in=kinds).order_by("-pk").first()
+    is_undone = (
+        last is not None and last.kind == Event.Kind.MADE_PRIVATE and last.actor_id not in (None, patch.owner_id)
+    )
+    if patch.pixels_dropped_at or not (patch.owner_id == actor.pk or patch.is_public or is_undone):
+        raise NotTheirsToShare
+    set_visibility(patch=patch, actor=actor, visibility=Visibility.PUBLIC)
+
+
+@transaction.atomic
 def allow_review(*, patch: Patch, actor: User, is_allowed: bool) -> None:
-    """Let reviewers look at a patch although it is private, or end that. Doing it twice is one event."""
+    """Let reviewers look at a patch although it is private, or end that. Doing it twice is one event.
+
+    Raises:
+        PixelsDropped, StaysPrivate: it is forgotten, or will be, and nobody else may look.
+    """
+    locked = _locked(patch)
+    if locked and is_allowed:
+        refuse_forgotten(locked)
     changed = Patch.objects.filter(pk=patch.pk).exclude(allows_review=is_allowed).update(allows_review=is_allowed)
     patch.allows_review = is_allowed
     if changed:
@@ -36,9 +70,20 @@ def allow_review(*, patch: Patch, actor: User, is_allowed: bool) -> None:
         Event.objects.create(kind=kind, actor=actor, subject=str(patch.uuid))
 
 
+def _locked(patch: Patch) -> Patch | None:
+    """The row as it is now, so that sharing and forgetting cannot both happen; None if it is deleted."""
+    return Patch.objects.select_for_update(no_key=True).filter(pk=patch.pk).first()
+
+
+@transaction.atomic
+def note_export(*, actor: User, what: str, number: int) -> None:
+    """Write down that a member of staff takes a file of `number` rows, private ones among them."""
+    Event.objects.create(kind=Event.Kind.EXPORTED, actor=actor, subject=what, payload={"rows": number})
+
+
 def note_opening(*, patch: Patch, reader: User | AnonymousUser) -> None:
     """Write down that a member of staff sees somebody's private patch: once an hour for each of both."""
-    if not reader.is_authenticated or not reader.is_staff or patch.owner_id == reader.pk or patch.is_public:
+    if not reader.is_authenticated or not reader.sees_all or patch.owner_id == reader.pk or patch.is_public:
         return
     lately = Event.objects.filter(
         kind=Event.Kind.OPENED, actor=reader, subject=str(patch.uuid), created_at__gte=Now() - NOTED_EVERY

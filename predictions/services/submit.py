@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,7 +16,14 @@ from django.db.models.functions import Now
 from accounts.models import ApiToken, User
 from ml.images import DecodedPatch
 from ml.synthetic import example_digests
-from predictions.exceptions import IdempotencyConflict, NoActiveModel, UnknownBatch, image_error_message
+from predictions.exceptions import (
+    ForgetIsPrivate,
+    IdempotencyConflict,
+    NoActiveModel,
+    ServiceError,
+    UnknownBatch,
+    image_error_message,
+)
 from predictions.models import (
     Batch,
     BatchItem,
@@ -27,11 +34,15 @@ from predictions.models import (
     PatchImage,
     Prediction,
     Priority,
+    Purpose,
     Source,
     Visibility,
 )
+from predictions.models.patch import FORGET
 from predictions.services import bulk, quota
+from predictions.services.forget import known_again, settle
 from predictions.services.lookup import lock, look
+from predictions.services.opinion import raise_background
 from predictions.services.wake import wake_on_commit
 from predictions.uploads import ReceivedFile
 
@@ -71,10 +82,14 @@ def submit(
     batch_id: UUID | None = None,
     token: ApiToken | None = None,
     idempotency_key: str = "",
+    forget: bool = False,
 ) -> Submission:
     """Store the good patches, queue a prediction of the active model for each, and note what each file became.
 
     A patch that the owner has sent before is answered with the row that exists, whose visibility stays.
+    forget: drop the pixels as soon as the answer is there. That counts for what was sent before too, except that what
+    is public by now is refused (`already_shared`); and what was to be forgotten, sent without, is kept from now on.
+    What is forgotten and sent again so is answered with the answer that exists, if the active model gave it.
     With `batch_id` the files are added to that batch. token: what sent them, if it was a program.
     With an idempotency key that the owner used in the last 24 hours for the same content, nothing is done again.
 
@@ -82,20 +97,24 @@ def submit(
         AccountClosed: nothing is stored.
         QuotaExceeded: nothing is stored.
         NoActiveModel: nothing is stored.
+        ForgetIsPrivate: it should be public and forgotten.
         UnknownBatch: the owner has no batch of this id.
         IdempotencyConflict: the key was used for other content.
     """
+    if forget and visibility == Visibility.PUBLIC:
+        raise ForgetIsPrivate
     now = lock(owner)
-    fingerprint = _fingerprint(files, visibility, um_per_pixel, batch_id) if idempotency_key else ""
+    fingerprint = _fingerprint(files, visibility, um_per_pixel, batch_id, forget) if idempotency_key else ""
     if idempotency_key and (earlier := _earlier(owner, idempotency_key, fingerprint)):
         return earlier
     decoded: dict[str, ReceivedFile] = {}
     for file in files:
         if file.patch:
             decoded.setdefault(file.patch.sha256, file)  # sent twice: the first gives it its name
-    if not batch_id and not decoded:
-        return Submission(None, [_item(file, patch=None) for file in files])
     found = look(owner, decoded)
+    known, refused = known_again(found.known, forget=forget)
+    if not batch_id and len(refused) == len(decoded):
+        return Submission(None, [_item(file, patch=None, refused=refused) for file in files])
     if batch_id:
         batch = _own_batch(owner=owner, batch_id=batch_id)
     else:
@@ -106,7 +125,9 @@ def submit(
 
     position = 1 + ((batch.items.aggregate(last=Max("position"))["last"] or 0) if batch_id else 0)
     priority = Priority.INTERACTIVE if position + len(files) - 1 <= INTERACTIVE_ITEMS else Priority.BULK
-    _ask_again(list(found.known.values()), model_version=found.model_version, priority=priority)
+    asked = [patch for digest, patch in known.items() if digest not in refused]
+    _ask_again(asked, model_version=found.model_version, priority=priority)
+    settle(asked, decoded, owner=owner, forget=forget)
     new = {
         digest: Patch(
             pk=key,
@@ -117,12 +138,13 @@ def submit(
             um_per_pixel=um_per_pixel,
             original_name=file.name,
             visibility=visibility,
+            is_to_be_forgotten=forget,
             quality={"notes": _notes(patch)},
             source=source,
             created_at=now,
         )
         for key, (digest, file) in zip(found.patch_keys, decoded.items(), strict=True)
-        if digest not in found.known and (patch := file.patch)
+        if digest not in known and (patch := file.patch)
     }
     images = [
         PatchImage(patch=row, pixels=patch.pixels.tobytes())
@@ -132,16 +154,23 @@ def submit(
     predictions = _first_predictions(
         new.values(), found.prediction_keys, model_version=found.model_version, priority=priority, now=now
     )
-    patches = found.known | new
+    patches = known | new
     items = [
-        _item(file, patch=patches[file.patch.sha256] if file.patch else None, batch=batch, position=place)
+        _item(
+            file,
+            patch=patches[file.patch.sha256] if file.patch else None,
+            batch=batch,
+            position=place,
+            refused=refused,
+        )
         for place, file in enumerate(files, start=position)
     ]
     payload = {"files": len(files), "new": len(new), "source": source}
     event = Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=str(batch.uuid), payload=payload)
     bulk.insert([] if batch_id else [batch], list(new.values()), images, predictions, items, [event])
-    if new and owner.last_visibility != visibility:
-        User.objects.filter(pk=owner.pk).update(last_visibility=visibility)
+    choice = FORGET if forget else visibility
+    if new and owner.last_visibility != choice:
+        User.objects.filter(pk=owner.pk).update(last_visibility=choice)
     if idempotency_key:
         places = {"batch": batch, "first": position, "last": items[-1].position}
         IdempotencyKey.objects.update_or_create(
@@ -152,9 +181,14 @@ def submit(
 
 
 def _fingerprint(
-    files: Sequence[ReceivedFile], visibility: Visibility, um_per_pixel: float | None, batch_id: UUID | None
+    files: Sequence[ReceivedFile],
+    visibility: Visibility,
+    um_per_pixel: float | None,
+    batch_id: UUID | None,
+    forget: bool,
 ) -> str:
-    sent = [visibility, str(um_per_pixel), str(batch_id), *((file.name, file.digest) for file in files)]
+    choice = FORGET if forget else visibility
+    sent = [choice, str(um_per_pixel), str(batch_id), *((file.name, file.digest) for file in files)]
     return hashlib.sha256(json.dumps(sent).encode()).hexdigest()
 
 
@@ -206,26 +240,40 @@ def _ask_again(patches: list[Patch], *, model_version: ModelVersion, priority: P
     if not patches:
         return
     made = Prediction.objects.filter(patch__in=patches, model_version=model_version)
-    predictions = {prediction.patch_id: prediction for prediction in made}
-    new = [
-        Prediction(patch=patch, model_version=model_version, threshold=model_version.threshold, priority=priority)
-        for patch in patches
-        if patch.pk not in predictions
-    ]
-    Prediction.objects.bulk_create(new)
-    predictions |= {prediction.patch_id: prediction for prediction in new}
+    locked = made.select_for_update(no_key=True).order_by("pk")
+    predictions = {prediction.patch_id: prediction for prediction in locked}
+    missing = sorted(patch.pk for patch in patches if patch.pk not in predictions)
+    if missing:
+        values = {"model_version": model_version, "threshold": model_version.threshold, "priority": priority}
+        # In the order of keys, as a run goes: it may queue the same in this moment, and then its row is the one.
+        Prediction.objects.bulk_create([Prediction(patch_id=key, **values) for key in missing], ignore_conflicts=True)
+        predictions = {prediction.patch_id: prediction for prediction in locked.all()}
+    if raise_background(predictions.values(), purpose=Purpose.UPLOAD, priority=priority):
+        predictions = {prediction.patch_id: prediction for prediction in locked.all()}
     changed = [patch for patch in patches if patch.current_prediction_id != predictions[patch.pk].pk]
     for patch in patches:
         patch.current_prediction = predictions[patch.pk]
     Patch.objects.bulk_update(changed, ["current_prediction"])
 
 
-def _item(file: ReceivedFile, *, patch: Patch | None, batch: Batch | None = None, position: int = 0) -> BatchItem:
+def _item(
+    file: ReceivedFile,
+    *,
+    patch: Patch | None,
+    refused: Mapping[str, ServiceError],
+    batch: Batch | None = None,
+    position: int = 0,
+) -> BatchItem:
+    """What the file became. refused: why a patch is not taken, by digest."""
+    refusal = refused.get(file.patch.sha256) if file.patch else None
+    code, message = (refusal.code, str(refusal)) if refusal else ("", "")
+    if file.error:
+        code, message = file.error.code, image_error_message(file.error)
     return BatchItem(
         batch=batch,
         position=position,
         name=file.name,
-        patch=patch,
-        error_code=file.error.code if file.error else "",
-        error_message=image_error_message(file.error) if file.error else "",
+        patch=None if refusal else patch,
+        error_code=code,
+        error_message=message,
     )

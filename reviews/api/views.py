@@ -203,7 +203,7 @@ class GroundTruthDetail(APIView):
         """404 while nothing is stated. `source` is for the owner and staff alone."""
         patch, user = visible_prediction(request, prediction_id).patch, user_of(request)
         truth = get_object_or_404(GroundTruth, patch=patch)
-        return Response(truth_json(truth, with_source=user.is_staff or patch.owner_id == user.pk))
+        return Response(truth_json(truth, with_source=user.sees_all or patch.owner_id == user.pk))
 
     @operation(
         "state_ground_truth",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 
 from accounts.models import User
 from predictions.models import Event, Patch
+from predictions.models.patch import ReviewersSay
 from reviews.exceptions import AlreadyReviewed, NotOpen, NotReviewable
 from reviews.models import Answer, Draw, Outcome, Reason, Review
 from reviews.services.draw import askable, lock_reviewer, mark_random_share
@@ -75,6 +77,7 @@ def change_review(*, review: Review, reviewer: User, answer: Answer, comment: st
     if (found.answer, found.comment) == (answer, comment):
         return found
     Review.objects.filter(pk=found.pk).update(answer=answer, comment=comment, changed_at=Now())
+    _note_what_reviewers_say(found.patch)
     payload = {"from": found.answer, "to": str(answer)}
     Event.objects.create(kind=Event.Kind.REVIEW_CHANGED, actor=reviewer, subject=str(found.patch.uuid), payload=payload)
     found.refresh_from_db(fields=["answer", "comment", "changed_at"])
@@ -92,6 +95,23 @@ def _answer(draw: Draw, reviewer: User, answer: Answer, comment: str) -> Review:
         comment=comment,
     )
     Draw.objects.filter(pk=draw.pk).update(outcome=Outcome.ANSWERED, closed_at=Now())
+    _note_what_reviewers_say(draw.patch)
     payload = {"answer": str(answer)}
     Event.objects.create(kind=Event.Kind.REVIEWED, actor=reviewer, subject=str(draw.patch.uuid), payload=payload)
     return review
+
+
+def _note_what_reviewers_say(patch: Patch) -> None:
+    """What most of those say who name either class, beside the patch, where lists look for it."""
+    locked = Patch.objects.select_for_update(no_key=True).get(pk=patch.pk)  # who answers at once is counted after us
+    said = Review.objects.filter(patch=patch).aggregate(
+        positive=Count("pk", filter=Q(answer=Answer.POSITIVE)), negative=Count("pk", filter=Q(answer=Answer.NEGATIVE))
+    )
+    locked.reviewers_say = _majority(**said)
+    locked.save(update_fields=["reviewers_say"])
+
+
+def _majority(positive: int, negative: int) -> ReviewersSay:
+    if positive == negative:
+        return ReviewersSay.SPLIT if positive else ReviewersSay.UNDECIDED
+    return ReviewersSay.POSITIVE if positive > negative else ReviewersSay.NEGATIVE

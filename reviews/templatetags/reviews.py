@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from django import template
 from django.db.models import Count
-from django.utils.translation import gettext_lazy
+from django.utils.formats import number_format
+from django.utils.translation import gettext, gettext_lazy
 
 from predictions.models import ModelVersion, Patch
 from reviews.evidence import public_line
@@ -54,3 +55,17 @@ def long_name(figure: Figure) -> str:
 def living_figures(model_version: ModelVersion) -> Evidence | None:
     """What everyone may read of a model's reviewed patches, once there are enough of them."""
     return public_line(model_version)
+
+
+@register.filter
+def signed(value: float) -> str:
+    """0.0123 -> "+0.012", with a true minus sign below zero."""
+    sign = "\N{MINUS SIGN}" if value < 0 else "+"
+    return sign + number_format(round(abs(value), 3), 3)
+
+
+@register.filter
+def p_value(p: float | None) -> str:
+    if p is None:
+        return gettext("too few")
+    return f"< {number_format(0.001, 3)}" if p < 0.001 else number_format(round(p, 3), 3)

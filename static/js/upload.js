@@ -121,7 +121,9 @@ async function dropped(transfer) {
 function bodyOf(chunk) {
   const body = new FormData();
   for (const item of chunk) body.append(item.isArchive ? "zip" : "image", item.file, item.file.name);
-  body.append("visibility", form.elements.visibility.value);
+  const choice = form.elements.visibility.value;
+  body.append("visibility", choice === "forget" ? "private" : choice);
+  if (choice === "forget") body.append("forget", "true");
   if (form.elements.um_per_pixel.value) body.append("um_per_pixel", form.elements.um_per_pixel.value);
   if (batch) body.append("batch", batch);
   return body;

@@ -8,13 +8,16 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 from pytest_django import Settings
+from rest_framework.request import Request
+from rest_framework.serializers import Serializer
 
 from accounts.models import ApiToken, Scope, User
 from ml.formats import MESSAGES
 from predictions import services
+from predictions.api.serializers import PredictionSerializer, serializer_context
 from predictions.models import Batch, ModelVersion, Patch, Prediction, Visibility
 from tests import pictures
 from tests.factories import answer, fail, make_token, submit_drawn
@@ -55,6 +58,9 @@ def as_json(prediction: Prediction, **changes: Any) -> dict[str, Any]:
         "threshold": 0.5,
         "model": prediction.model_version.version,
         "visibility": "private",
+        "forget": False,
+        "pixels_dropped_at": None,
+        "image": f"http://testserver/api/v1/predictions/{prediction.uuid}/image.png",
         "notes": [],
         "flags": [],
         "created_at": prediction.queued_at.isoformat().replace("+00:00", "Z"),
@@ -187,6 +193,15 @@ def test_a_prediction_once_answered_or_failed(api: Api, owner: User) -> None:
         assert response.json() == as_json(prediction, finished_at=finished, **changes)
 
 
+def test_a_prediction_is_what_the_fields_of_its_schema_give(owner: User, rf: RequestFactory) -> None:
+    queued, answered, failed = submit_drawn(owner, 1, 2, 3)
+    serializer = PredictionSerializer(context=serializer_context(Request(rf.get("/"))))
+    for prediction in (queued, answer(answered, 0.25), fail(failed)):
+        prediction.refresh_from_db()
+        by_fields = Serializer.to_representation(serializer, prediction)
+        assert serializer.to_representation(prediction) == by_fields
+
+
 def test_the_list_holds_ones_own_newest_first_in_pages(api: Api, owner: User, stranger: User) -> None:
     mine = submit_drawn(owner, *range(5))
     submit_drawn(stranger, 9, visibility=Visibility.PUBLIC)
@@ -245,7 +260,7 @@ def test_delete(api: Api, owner: User) -> None:
 
 
 SCOPE_TABLE = {
-    Scope.READ: {"list", "detail", "image", "heatmap"},
+    Scope.READ: {"list", "detail", "image", "heatmap", "receipt"},
     Scope.PREDICT: {"create"},
     Scope.MANAGE: {"delete"},
 }
@@ -254,12 +269,14 @@ SCOPE_TABLE = {
 @pytest.mark.parametrize("scope", Scope)
 def test_a_scope_opens_what_the_table_says(owner: User, scope: Scope) -> None:
     (prediction,) = submit_drawn(owner, 1)
+    answer(prediction)
     limited = Api(owner, scope)
     answers = {
         "list": limited.get(),
         "detail": limited.get(f"{prediction.uuid}/"),
         "image": limited.get(f"{prediction.uuid}/image.png"),
         "heatmap": limited.get(f"{prediction.uuid}/heatmap.png"),
+        "receipt": limited.get(f"{prediction.uuid}/receipt/"),
         "create": limited.post(pictures.png()),
         "delete": limited.client.delete(f"{URL}{prediction.uuid}/"),
     }

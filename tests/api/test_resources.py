@@ -188,6 +188,7 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("prediction", "delete"): {"manage", "session"},
     ("image", "get"): {"staff", "read", "session"},
     ("heatmap", "get"): {"staff", "read", "session"},
+    ("receipt", "get"): {"staff", "read", "session"},
     ("share", "post"): {"manage", "session"},
     ("unshare", "post"): {"manage", "session"},
     ("retry", "post"): {"predict", "session"},
@@ -206,6 +207,7 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("batch", "get"): {"staff", "read", "session"},
     ("batch-csv", "get"): {"staff", "read", "session"},
     ("gallery", "get"): set(CALLERS),
+    ("reports", "post"): {"other", "staff"},
     ("models", "get"): set(CALLERS),
     ("model", "get"): set(CALLERS),
     ("me", "get"): {"other", "staff", "read", "session"},
@@ -219,6 +221,7 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("webhook-deliveries", "get"): {"read", "session"},
     ("webhook-redeliver", "post"): {"manage", "session"},
 }
+SHARED = {"reports"}  # what others do with a patch that is shared; its owner is answered as for an unknown one
 ROLE = {"reviews", "review-next", "review-image", "review-skip", "review"}  # without it they say 403, not 404
 FAILED = {"retry"}  # what these need a prediction to be; the others are given one that is answered
 
@@ -249,7 +252,9 @@ def test_who_may_call_what(
     name: str, method: str, caller: str, owner: User, stranger: User, staff: User, other_model: ModelVersion,
     given_up: Delivery,
 ) -> None:  # fmt: skip
-    (prediction,) = submit_drawn(owner, 1, visibility=Visibility.PUBLIC if name in ROLE else Visibility.PRIVATE)
+    (prediction,) = submit_drawn(
+        owner, 1, visibility=Visibility.PUBLIC if name in ROLE | SHARED else Visibility.PRIVATE
+    )
     fail(prediction) if name in FAILED else answer(prediction)
     reviews.state_truth(patch=prediction.patch, owner=owner, answer=Answer.POSITIVE)
     draw = reviews.next_draws(reviewer=staff)[0] if name in ROLE else None
@@ -275,14 +280,15 @@ def test_who_may_call_what(
         response = client.post(address, {"image": SimpleUploadedFile("a.png", pictures.png())})
     elif method in ("post", "put", "patch"):
         body: dict[str, Any] = {"model": "other-1", "answer": "positive"} | ({"draw": draw.uuid} if draw else {})
-        body |= {"url": given_up.webhook.url, "is_active": False}
+        body |= {"reason": "other", "url": given_up.webhook.url, "is_active": False}
         response = getattr(client, method)(address, body, content_type="application/json")
     else:
         response = getattr(client, method)(address)
     if caller in MATRIX[name, method]:
         assert response.status_code in (200, 201, 202, 204)
         return
-    refusal = {"anonymous": 401, "read": 403, "predict": 403, "manage": 403}.get(caller, 403 if name in ROLE else 404)
+    not_in_scope = {"anonymous": 401, "read": 403, "predict": 403, "manage": 404 if name in SHARED else 403}
+    refusal = not_in_scope.get(caller, 403 if name in ROLE else 404)
     assert (response.status_code, set(response.json())) == (refusal, {"error"})
     prediction.patch.refresh_from_db()
     assert (Patch.objects.count(), Prediction.objects.count(), prediction.patch.visibility) == before

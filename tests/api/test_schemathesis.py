@@ -21,6 +21,7 @@ from accounts.models import REVIEWERS, User
 from ml.card import MODELS
 from predictions import services
 from predictions.models import Batch, ModelVersion, Patch, Prediction
+from predictions.services import forget
 from reviews import services as reviews
 from tests.factories import answer, fail, make_token, make_user, submit_drawn
 from tests.processes import BASE_DIR, Processes
@@ -39,17 +40,21 @@ def test_the_running_server_keeps_to_its_schema(
     services.register_model(folder=MODELS / "resnet18-1")
     settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network(RECEIVERS)]
     rows = submit_drawn(owner, *range(60))
-    kept = [answer(rows[0]), fail(rows[1]), *rows[2:4]]
+    kept = [answer(rows[0]), fail(rows[1]), rows[2], answer(rows[3])]
+    Patch.objects.filter(pk=rows[3].patch_id).update(is_to_be_forgotten=True)
+    assert forget.drop_overdue() == 1
     hooks = [webhooks.create_webhook(owner=owner, url="http://127.0.0.1/hook") for _ in range(5)]
     delivery = webhooks.send_test(webhook=hooks[0], actor=owner)
     Delivery.objects.update(status="failed", error_code="timeout", finished_at=Now())
     owner.groups.add(Group.objects.get_or_create(name=REVIEWERS)[0])
     answered(make_user("sharing@example.org"), 0.1, 0.9, 0.5, 0.6, first_seed=70)
     review = say(owner)
+    reported = answered(make_user("reported@example.org"), *[0.5] * 8, first_seed=80)
     ids = {
         "kept": [str(row.uuid) for row in kept],
         "changed": [str(row.uuid) for row in rows[4:8]],
         "deleted": [str(row.uuid) for row in rows[8:]],
+        "shared": [str(patch.current_prediction.uuid) for patch in reported if patch.current_prediction],
         "batch": [str(Batch.objects.get(owner=owner).uuid)],
         "webhook": [str(hooks[0].uuid)],
         "gone_webhook": [str(hook.uuid) for hook in hooks[1:]],

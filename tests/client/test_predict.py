@@ -19,7 +19,7 @@ from idc_finder_client.display import shown
 from ml.formats import MESSAGES
 from ml.images import MAX_BYTES, DecodedPatch
 from predictions import services
-from predictions.models import Batch, BatchItem, ModelVersion, Patch, Prediction, Source, Visibility
+from predictions.models import Batch, BatchItem, ModelVersion, Patch, PatchImage, Prediction, Source, Visibility
 from predictions.uploads import receive
 from tests import pictures
 from tests.client.conftest import Idc, table, write_patches
@@ -117,6 +117,13 @@ def test_files_are_named_as_they_were_given(idc: Idc, tmp_path: Path) -> None:
     assert [line["path"] for line in lines] == ["some/002.png", "some/000.png", "some/002.png"]
     assert lines[0] == lines[2] != lines[1]
     assert set(Patch.objects.values_list("visibility", flat=True)) == {"public"}
+
+
+def test_a_site_forgets_the_pixels_when_it_is_asked_to(idc: Idc, tmp_path: Path) -> None:
+    done = idc.run("predict", write_patches(tmp_path / "patches", 12), "--csv", tmp_path / "out.csv", "--forget")
+    assert done.returncode == 0, done.stderr
+    assert {line["status"] for line in table(tmp_path / "out.csv")} == {"succeeded"}
+    assert (Patch.objects.filter(is_to_be_forgotten=True).count(), PatchImage.objects.count()) == (12, 0)
 
 
 def test_three_lines_of_python_do_the_same(

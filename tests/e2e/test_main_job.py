@@ -60,7 +60,7 @@ def test_from_sign_up_to_the_gallery_and_back(visitors: list[Visitor]) -> None:
 
     owner.get_by_role("link", name="History").click()
     expect(owner.locator(".card")).to_have_count(1)
-    owner.locator(".card a").click()
+    owner.locator(".card > a").click()
     expect(owner).to_have_url(result)
 
     assert stranger.goto(result).status == 404  # type: ignore[union-attr]  # there is an answer
@@ -79,7 +79,7 @@ def test_from_sign_up_to_the_gallery_and_back(visitors: list[Visitor]) -> None:
 
     owner.locator("summary", has_text="Delete").click()
     owner.get_by_role("button", name="Delete for good").click()
-    expect(owner.get_by_text("Nothing here.")).to_be_visible()
+    expect(owner.get_by_text("You have sent no patch yet.")).to_be_visible()
     # The two 404s above are what was wanted; the browser reports each as a failed load.
     visitors[1].complaints[:] = [text for text in visitors[1].complaints if "404" not in text]
 

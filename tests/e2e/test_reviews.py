@@ -36,7 +36,7 @@ def log_in(page: Page) -> None:
     page.goto("/accounts/login/")
     page.get_by_label("Email").fill("reviewer@example.org")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").last.click()
+    page.get_by_role("button", name="Log in", exact=True).last.click()
     page.get_by_role("link", name="Reviews").click()
 
 

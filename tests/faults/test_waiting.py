@@ -13,6 +13,7 @@ from django.db import connection
 
 from accounts.models import User
 from predictions.models import ModelVersion
+from predictions.waiting import Ear
 from tests import pictures
 from tests.factories import make_token
 from tests.faults.test_worker_and_broker import multipart
@@ -90,3 +91,15 @@ def test_a_listener_that_is_cut_off_comes_back(processes: Processes, owner: User
         wait_for(is_back, what=processes.log("web"))
     assert waiter.send(3)[0] == 200
     assert "Listening for answers failed" in processes.log("web")
+
+
+def test_what_was_finished_between_commit_and_waiting_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Ear()
+    monkeypatch.setattr(ear, "_listen", lambda: None)
+    monkeypatch.setattr("predictions.waiting.REMEMBERED", 3)
+    ear._tell({1, 2})
+    ear._tell({3, 4})
+    with ear.told_of([2, 3, 4]) as waiter:
+        assert (waiter.left, waiter.told.is_set()) == (set(), True)
+    with ear.told_of([1, 4]) as waiter:  # 1 was heard too long ago to be remembered
+        assert (waiter.left, waiter.told.is_set()) == ({1}, False)

@@ -53,7 +53,7 @@ def test_a_real_worker_answers_with_either_engine(
     child = processes.start_worker(IDC_ENGINE=engine)
     predictions = submit_drawn(owner, *range(70))
     wait_for(all_answered, seconds=60, what=processes.log("worker"))
-    expected = load_engine(model_folder, read_card(model_folder)).predict(_stack(predictions)[0]).probability
+    expected = load_engine(model_folder, read_card(model_folder)).predict(_stack(predictions).pixels).probability
     for prediction, probability in zip(predictions, expected, strict=True):
         prediction.refresh_from_db()
         assert prediction.probability == pytest.approx(float(probability), abs=1e-5)

@@ -48,6 +48,17 @@ def test_a_stack_of_any_size_is_answered_patch_by_patch(engine: Engine, number: 
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_lean_engine_answers_the_same_in_any_order_of_sizes(folder: Path) -> None:
+    card = read_card(folder)
+    lean, full = (load_engine(folder, card, is_lean=is_lean) for is_lean in (True, False))
+    expected = full.predict(PATCHES[:40])
+    for number in (16, 1, 40, 3, 17, 1):
+        found = lean.predict(PATCHES[:number])
+        np.testing.assert_allclose(found.probability, expected.probability[:number], atol=1e-5)
+        np.testing.assert_allclose(found.embedding, expected.embedding[:number], atol=1e-3)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_both_engines_agree(folder: Path) -> None:
     card = read_card(folder)
     litert, keras = (load_engine(folder, card, kind=kind).predict(PATCHES) for kind in KINDS)

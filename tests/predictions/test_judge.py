@@ -40,15 +40,20 @@ def test_each_patch_is_flagged_for_itself_by_pixels_stated_scale_and_embedding(o
         submit_pixels(owner, green, width=200, height=100, um_per_pixel=1),  # shown at 4 µm a pixel
         submit_pixels(owner, np.roll(green, 7, axis=0), width=200, height=100, um_per_pixel=4),  # at 16
     ]
+    stack = _stack(rows)
     near = np.zeros((3, EMBEDDING_SIZE), np.float32)
-    empty, foreign, stated = judge(*_stack(rows), near, limit=100)
+    empty, foreign, stated = judge(stack.pixels, stack.scales, near, limit=100)
     assert empty == ["no_tissue"]
     assert "not_he" in foreign
     assert "scale_stated" not in foreign
     assert "scale_stated" in stated
     far = near.copy()
     far[1] = 1000
-    assert [codes[-1:] == ["unlike"] for codes in judge(*_stack(rows), far, limit=100)] == [False, True, False]
+    assert [codes[-1:] == ["unlike"] for codes in judge(stack.pixels, stack.scales, far, limit=100)] == [
+        False,
+        True,
+        False,
+    ]
 
 
 def test_a_drain_writes_what_the_gate_says_and_staff_may_admit_it(
@@ -59,7 +64,7 @@ def test_a_drain_writes_what_the_gate_says_and_staff_may_admit_it(
     engine, limit = inference.get_engine(model_version), model_version.card["likeness"]["limit"]
     for row in (sound, empty):
         row.refresh_from_db()
-        pixels, _ = _stack([row])
+        pixels = _stack([row]).pixels
         output = engine.predict(pixels)
         unlike = ["unlike"] if gate.is_unlike(output.embedding, limit)[0] else []
         assert row.flags == [*gate.flags(pixels[0], None), *unlike]

@@ -83,7 +83,7 @@ def test_a_drain_answers_everything_with_the_real_engine(owner: User, model_vers
     engine = inference.get_engine(model_version)
     for one in (predictions[0], predictions[69]):
         one.refresh_from_db()
-        pixels, _ = queue._stack([one])
+        pixels = queue._stack([one]).pixels
         assert one.status == Status.SUCCEEDED
         assert one.probability == pytest.approx(float(engine.predict(pixels).probability[0]), abs=1e-5)
         assert one.finished_at
@@ -179,6 +179,33 @@ def test_only_a_failed_prediction_can_be_retried(owner: User, model_version: Mod
     assert Event.objects.filter(kind="retried").count() == 1
 
 
+def test_background_work_waits_for_all_that_people_wait_for(
+    owner: User, model_version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload, and a map, that come in the middle of a run are next, whichever model it is that they ask."""
+    other = ModelVersion.objects.create(version="other", sha256="1" * 64, card=model_version.card)
+    first, *rows = submit_drawn(owner, *range(queue.BACKGROUND_STACK + 2))
+    for row in (first, *rows):
+        answer(row)
+        Prediction.objects.create(patch=row.patch, model_version=other, threshold=0.5, priority=Priority.BACKGROUND)
+    engine, sizes = inference.get_engine(model_version), []
+
+    class Watched:
+        def predict(self, pixels: np.ndarray) -> EngineOutput:
+            sizes.append(len(pixels))
+            if len(sizes) == 1:
+                submit_drawn(owner, 100, 101)
+                services.explain(prediction=first, actor=owner)
+            return engine.predict(pixels)
+
+    monkeypatch.setattr(inference, "get_engine", lambda version: Watched())
+    services.drain()
+    maps = [size for size in sizes if size > queue.STACK]
+    assert [size for size in sizes if size not in maps] == [queue.BACKGROUND_STACK, 2, 2]
+    assert sizes.index(2) < sizes.index(maps[0]) < len(sizes) - 1
+    assert not Prediction.objects.filter(status=Status.QUEUED).exists()
+
+
 class Poisoned:
     """The real engine, but a stack with a patch of this darkness raises."""
 
@@ -195,7 +222,7 @@ def test_a_patch_that_raises_fails_alone_after_three_attempts(
     owner: User, model_version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictions = submit_drawn(owner, *range(5))
-    poison = int(queue._stack(predictions[2:3])[0].astype(int).sum())
+    poison = int(queue._stack(predictions[2:3]).pixels.astype(int).sum())
     engine = Poisoned(model_version, poison)
     monkeypatch.setattr(inference, "get_engine", lambda version: engine)
     monkeypatch.setattr(queue, "PAUSE", timedelta(0))

@@ -277,7 +277,7 @@ def test_every_page_needs_a_fixed_number_of_queries(
         with django_assert_max_num_queries(limit):
             assert signed_in.get(address).status_code == 200
     signed_in.force_login(owner)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(8):
         signed_in.get(reverse("gallery"))
 
 

@@ -110,6 +110,9 @@ def predict(
     um_per_pixel: Annotated[
         float | None, typer.Option(min=0.01, max=100, help="Micrometres a pixel, if you know.")
     ] = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Let the site drop the pixels once it has answered.")
+    ] = False,
     concurrency: Annotated[int, typer.Option(min=1, max=32, help="Requests under way at once.")] = 4,
     tries: Annotated[int, typer.Option(min=1, max=100, help="How often a request is tried.")] = TRIES,
     quiet: Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")] = False,
@@ -128,6 +131,7 @@ def predict(
                 *inputs,
                 visibility=visibility.value,
                 um_per_pixel=um_per_pixel,
+                forget=forget,
                 concurrency=concurrency,
                 journal=journal,
                 report=report,

@@ -56,6 +56,7 @@ class Client:
         *inputs: str | Path,
         visibility: str = "private",
         um_per_pixel: float | None = None,
+        forget: bool = False,
         concurrency: int = 4,
         journal: str | Path | None = None,
         report: Callable[[Progress], None] = lambda progress: None,
@@ -66,6 +67,7 @@ class Client:
         Args:
             visibility: private or public.
             um_per_pixel: the scale of the images, if known.
+            forget: the site drops the pixels as soon as it has answered; private images alone.
             concurrency: how many requests are under way at once.
             journal: a file that lets the same call go on after an interruption. Remove it when the results are safe.
             report: called with the progress now and then.
@@ -75,6 +77,7 @@ class Client:
             IdcError: the subclass says what kind. With a journal, the same call goes on from there.
         """
         options = {"visibility": visibility} | ({} if um_per_pixel is None else {"um_per_pixel": str(um_per_pixel)})
+        options |= {"forget": "true"} if forget else {}
         with images_of([Path(one) for one in inputs]) as images:
             plan = Plan(self.server, fingerprint(images), options)
             self._transport.stop.clear()

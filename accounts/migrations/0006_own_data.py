@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0004_scope_manages_webhooks"),
+        ("accounts", "0005_quota_of_a_user"),
         ("auth", "0012_alter_user_first_name_max_length"),
     ]
 

@@ -1,0 +1,97 @@
+"""Reports about shared patches, and what staff make of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from accounts.models import User
+from predictions.models import Event, Patch
+from predictions.services import hide, show_again
+from reviews.exceptions import AlreadySettled, NotReportable, TooManyReports
+from reviews.models import Report, ReportOutcome, ReportReason
+from reviews.services.draw import lock_reviewer
+
+REPORTS_PER_DAY = 20
+DAY = timedelta(days=1)
+DISTRUSTED = timedelta(days=90)  # since a report of personal data was dismissed
+
+
+@transaction.atomic
+def report(*, patch: Patch, reporter: User, reason: ReportReason, comment: str = "") -> Report:
+    """Tell staff of a shared patch of somebody else. Sent twice, the report that is open is the answer.
+
+    Personal data leaves everyone's sight at once, before staff have looked: a patient's name cannot be taken back
+    from those who read it meanwhile, and a patch hidden for nothing can. Nothing else is hidden by users, however many.
+
+    Raises:
+        NotReportable: it is not shared, or one's own.
+        TooManyReports: as many as one may send in a day.
+    """
+    lock_reviewer(reporter)
+    found = Patch.objects.reportable_by(reporter).filter(pk=patch.pk)
+    earlier = Report.objects.open().filter(patch=patch, reporter=reporter).first()
+    if earlier:
+        return earlier
+    if not found.select_for_update(no_key=True).exists():
+        raise NotReportable
+    mine = Report.objects.filter(reporter=reporter)
+    if mine.filter(created_at__gt=Now() - DAY).count() >= REPORTS_PER_DAY:
+        raise TooManyReports
+    has_hidden = reason == ReportReason.PERSONAL_DATA and _is_believed(patch, reporter)
+    made = Report.objects.create(patch=patch, reporter=reporter, reason=reason, comment=comment, has_hidden=has_hidden)
+    payload = {"reason": str(reason)}
+    Event.objects.create(kind=Event.Kind.REPORTED, actor=reporter, subject=str(patch.uuid), payload=payload)
+    if has_hidden:
+        hide(patch=patch, actor=reporter)
+    made.refresh_from_db()
+    return made
+
+
+@transaction.atomic
+def hide_reported(*, report: Report, actor: User) -> None:
+    """Hide the patch; that settles all that was reported of it.
+
+    Raises:
+        AlreadySettled: somebody was faster.
+    """
+    _settle(report, actor, ReportOutcome.HIDDEN)
+    Report.objects.open().filter(patch=report.patch_id).update(**_outcome(actor, ReportOutcome.HIDDEN))
+    hide(patch=report.patch, actor=actor)
+
+
+@transaction.atomic
+def dismiss_report(*, report: Report, actor: User) -> None:
+    """Nothing is wrong. A patch that only such reports had hidden is shown again.
+
+    Raises:
+        AlreadySettled: somebody was faster.
+    """
+    _settle(report, actor, ReportOutcome.DISMISSED)
+    others = Report.objects.filter(patch=report.patch_id, has_hidden=True).exclude(pk=report.pk)
+    if report.has_hidden and not others.exclude(outcome=ReportOutcome.DISMISSED).exists():
+        show_again(patch=report.patch, actor=actor)
+
+
+def _is_believed(patch: Patch, reporter: User) -> bool:
+    """Whether the word of one user hides a patch: not if staff found nothing there, or in what they reported lately."""
+    dismissed = Report.objects.filter(reason=ReportReason.PERSONAL_DATA, outcome=ReportOutcome.DISMISSED)
+    return not (
+        dismissed.filter(patch=patch).exists()
+        or dismissed.filter(reporter=reporter, settled_at__gt=Now() - DISTRUSTED).exists()
+    )
+
+
+def _settle(report: Report, actor: User, outcome: ReportOutcome) -> None:
+    Patch.objects.select_for_update(no_key=True).get(pk=report.patch_id)  # one decision about a patch at a time
+    if not Report.objects.open().filter(pk=report.pk).update(**_outcome(actor, outcome)):
+        raise AlreadySettled
+    payload = {"outcome": str(outcome)}
+    subject = str(report.patch.uuid)
+    Event.objects.create(kind=Event.Kind.REPORT_SETTLED, actor=actor, subject=subject, payload=payload)
+
+
+def _outcome(actor: User, outcome: ReportOutcome) -> dict[str, object]:
+    return {"outcome": outcome, "settled_at": Now(), "settled_by": actor}
