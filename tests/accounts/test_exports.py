@@ -235,7 +235,7 @@ def test_only_its_owner_downloads_it(owner: User, stranger: User, staff: User, c
             assert client.get(url).content == client.get(unknown[0]).content
     client.force_login(owner)
     response = client.get(urls[0])
-    assert b"".join(response.streaming_content) == b"".join(exports.pieces(export))  # type: ignore[arg-type]  # bytes
+    assert response.getvalue() == b"".join(exports.pieces(export))
     assert (response["Content-Length"], response["Content-Type"]) == (str(export.size), "application/zip")
     assert response["Content-Disposition"].startswith('attachment; filename="idc-finder-')
     assert "no-store" in response["Cache-Control"]
@@ -261,3 +261,19 @@ def test_progress_is_asked_for_until_it_is_there(owner: User, client: Client) ->
     part = client.get(address).content.decode()
     assert "hx-get" not in part
     assert reverse("data:download", args=[export.uuid]) in part
+
+
+def test_a_slow_process_writes_nothing_into_what_another_has_begun_anew(owner: User) -> None:
+    ask_for_export(user=owner)
+    (slow,) = Export.objects.raw(exports.CLAIM, {"lease": exports.LEASE})
+    Export.objects.update(lease_until=Now())
+    assert exports.sweep() == 1
+    (other,) = Export.objects.raw(exports.CLAIM, {"lease": exports.LEASE})
+    with pytest.raises(Superseded):
+        exports.ArchiveFile(slow).write(b"x" * exports.CHUNK_BYTES)
+    with pytest.raises(Superseded):
+        exports.finish(slow, size=1)
+    exports.give_up(slow)
+    exports.ArchiveFile(other).write(b"y" * exports.CHUNK_BYTES)
+    assert bytes(ExportChunk.objects.get().data) == b"y" * exports.CHUNK_BYTES
+    assert Export.objects.get().status == "running"
