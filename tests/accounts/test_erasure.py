@@ -38,15 +38,20 @@ OUTCOMES = {
     "accounts.User_groups.user": DELETED,
     "accounts.User_user_permissions.user": DELETED,
     "admin.LogEntry.user": DELETED,
+    "mfa.Authenticator.user": DELETED,
     "predictions.Batch.owner": DELETED,
     "predictions.Event.actor": ANONYMOUS,
     "predictions.IdempotencyKey.owner": DELETED,
     "predictions.Patch.owner": DELETED,
     "predictions.Patch.hidden_by": ANONYMOUS,
     "predictions.Patch.admitted_by": ANONYMOUS,
+    "predictions.Run.requested_by": ANONYMOUS,
     "predictions.Usage.owner": DELETED,
     "reviews.Draw.reviewer": ANONYMOUS,
+    "reviews.Report.reporter": ANONYMOUS,
+    "reviews.Report.settled_by": ANONYMOUS,
     "reviews.Review.reviewer": ANONYMOUS,
+    "usersessions.UserSession.user": DELETED,
     "webhooks.Webhook.owner": DELETED,
 }
 
@@ -103,10 +108,18 @@ def test_no_row_and_no_byte_is_left_of_address_pixels_and_names(owner: User) -> 
         action_flag=CHANGE,
     )
     Counter.objects.create(key=f"reads of user {ada.pk}", since=ada.date_joined, number=1)
-    traces = [EMAIL, NAME, "report of Mrs Smith", "ask me", *patches.values_list("sha256", flat=True)]
+    traces = [
+        EMAIL,
+        NAME,
+        "report of Mrs Smith",
+        "ask me",
+        "I am",
+        "a browser of hers",
+        *patches.values_list("sha256", flat=True),
+    ]
     assert all(tables_that_hold(trace) for trace in traces)
     assert tables_that_hold(EMAIL) == {
-        "accounts_user", "account_emailaddress", "django_admin_log", "reviews_review"
+        "accounts_user", "account_emailaddress", "django_admin_log", "reviews_report", "reviews_review"
     }  # fmt: skip
     assert Session.objects.exists()
     erase(user=ada)

@@ -42,7 +42,7 @@ def test_everything_of_theirs_is_in_it_and_no_secret_and_nobody_else(model_versi
     first = Prediction.objects.get(patch=patches[0])
     assert archive.namelist() == [
         "README.txt", "account.json", "predictions.json", "predictions.csv", "batches.json", "files.json",
-        "webhooks.json", "reviews.json", "events.json",
+        "webhooks.json", "reviews.json", "reports.json", "events.json",
         f"images/{patches[0].uuid}.png", f"maps/{first.uuid}.png", f"images/{patches[1].uuid}.png",
         f"images/{patches[2].uuid}.png",
     ]  # fmt: skip
@@ -52,7 +52,7 @@ def test_everything_of_theirs_is_in_it_and_no_secret_and_nobody_else(model_versi
     assert archive.read(f"maps/{first.uuid}.png") == b"PNG"
 
     account = read(archive, "account.json")
-    assert (account["email"], account["is_staff"], account["has_second_factor"]) == (EMAIL, True, False)
+    assert (account["email"], account["is_staff"], account["has_second_factor"]) == (EMAIL, True, True)
     assert account["email_addresses"] == [{"email": EMAIL, "verified": True, "primary": True}]
     assert [token["name"] for token in account["tokens"]] == ["test"]
     assert [used["number"] for used in account["patches_sent"]] == [3]
@@ -77,6 +77,8 @@ def test_everything_of_theirs_is_in_it_and_no_secret_and_nobody_else(model_versi
     assert (hook["url"], delivery["event"]) == ("https://93.184.216.34/hook", "ping")
     (review,) = read(archive, "reviews.json")
     assert (review["answer"], review["comment"]) == ("positive", f"ask me: {EMAIL}")
+    (report,) = read(archive, "reports.json")
+    assert (report["reason"], report["comment"]) == ("other", f"I am {EMAIL}")
     kinds = {event["kind"] for event in read(archive, "events.json")}
     assert kinds == set(Event.objects.filter(actor=ada).values_list("kind", flat=True))
     assert EMAIL in archive.read("README.txt").decode()
