@@ -1,17 +1,25 @@
-"""People and their API tokens."""
+"""People, their API tokens, and the archives of what is theirs."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import uuid
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models, transaction
+from django.db.models import Q
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
+
+from predictions.models.job import Job, Status
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
 
 SECOND_FACTORS = ["totp", "webauthn"]  # recovery codes stand in for them and count for none
 REVIEWERS = "reviewers"  # the group of those who are invited to review
@@ -31,7 +39,12 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: knox carries no types
-    """Someone with an account. The e-mail address is the login; there is no user name."""
+    """Someone with an account. The e-mail address is the login; there is no user name.
+
+    private_patches_days: how long private patches are kept; null: until they are deleted, or as long as the site
+    keeps any. erased_at: when the account was erased; until all that was theirs is removed, the row is the job to do
+    it (accounts/erasure.py), under an address that is nobody's.
+    """
 
     username = None  # type: ignore[assignment]  # the documented way to drop an inherited field
     first_name = None  # type: ignore[assignment]  # likewise
@@ -41,6 +54,8 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
     last_visibility = models.CharField(max_length=7, blank=True)
     # What staff allow this user, where it is not what everybody may (settings.PATCHES_PER_DAY).
     patches_per_day = models.PositiveIntegerField(_("patches a day"), null=True, blank=True)
+    private_patches_days = models.PositiveSmallIntegerField(null=True, blank=True)
+    erased_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     is_by_token = False  # set on the user of a request that a token signs, see accounts.authentication
 
@@ -48,6 +63,19 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
     objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]  # ours is narrower
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(erased_at__isnull=True) | Q(is_active=False),
+                name="%(app_label)s_%(class)s_erased_is_closed",
+            )
+        ]
+        # What every list of shared patches leaves out, and what the chores look for.
+        indexes = [
+            models.Index(fields=["id"], condition=Q(is_active=False), name="user_closed"),
+            models.Index(fields=["erased_at"], condition=Q(erased_at__isnull=False), name="user_erased"),
+        ]
 
     def __str__(self) -> str:
         return self.email
@@ -122,3 +150,71 @@ class Counter(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class ExportQuerySet(models.QuerySet["Export"]):
+    def visible_to(self, user: User | AnonymousUser) -> ExportQuerySet:
+        """All that somebody has is for that person alone, not for staff."""
+        return self.filter(owner=user) if user.is_authenticated else self.none()
+
+
+class Export(Job):
+    """An archive of everything of one user's, made by the chores process and kept for KEPT.
+
+    queued -> running -> succeeded, or failed, or queued again. patches_done: of the pictures, the longest part.
+    size: of the archive in bytes; null while there is none, or no more.
+    """
+
+    KEPT: ClassVar = timedelta(days=3)
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="exports")
+    patches = models.PositiveIntegerField(default=0)
+    patches_done = models.PositiveIntegerField(default=0)
+    size = models.PositiveBigIntegerField(null=True)
+
+    objects: ClassVar[ExportQuerySet] = ExportQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower
+
+    class Meta(Job.Meta):
+        constraints = [
+            *Job.Meta.constraints,
+            models.UniqueConstraint(
+                fields=["owner"],
+                condition=Q(status__in=("queued", "running")),
+                name="%(app_label)s_%(class)s_one_at_a_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=("succeeded", "failed")) | Q(finished_at__isnull=False),
+                name="%(app_label)s_%(class)s_finished_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="succeeded") | Q(size__isnull=True), name="%(app_label)s_%(class)s_whole_has_size"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.status == Status.SUCCEEDED and self.size is not None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        return self.finished_at and self.finished_at + self.KEPT
+
+
+class ExportChunk(models.Model):
+    """A piece of an archive, all of one length but the last. In the database, where every web process finds it."""
+
+    export = models.ForeignKey(Export, on_delete=models.CASCADE, related_name="chunks", db_index=False)
+    position = models.PositiveIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["export", "position"], name="%(app_label)s_%(class)s_position_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.export_id}/{self.position}"

@@ -28,6 +28,7 @@ urlpatterns = [
     path("examples/<int:number>.png", views.example, name="example"),
     path("accounts/tokens/", accounts.tokens, name="tokens"),
     path("accounts/tokens/<uuid:token_id>/revoke/", accounts.revoke, name="revoke-token"),
+    path("accounts/data/", include("accounts.data_urls")),
     path("accounts/webhooks/", include("webhooks.urls")),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("accounts/sessions/", include("allauth.usersessions.urls")),

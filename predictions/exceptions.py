@@ -44,6 +44,12 @@ class QuotaExceeded(ServiceError):
     retry_after = 3600
 
 
+class AccountClosed(ServiceError):
+    code = "account_closed"
+    message = _("This account is closed. Nothing was stored.")
+    status = 403
+
+
 class NoActiveModel(ServiceError):
     code = "no_active_model"
     message = _("No model is active, so nothing can be analysed. Please try again later.")

@@ -147,7 +147,8 @@ def test_writes_are_in_services() -> None:
     """Views, API and admin change no row themselves."""
     writing = re.compile(r"\.(save|create|update|delete|bulk_create|bulk_update|get_or_create|update_or_create)\(")
     doors = ["predictions/views.py", "predictions/explanation_views.py", "predictions/model_views.py",
-             "predictions/tasks.py", "accounts/views.py", "accounts/admin.py", "idc_site/admin_site.py",
+             "predictions/tasks.py", "accounts/views.py", "accounts/admin.py", "accounts/data_views.py",
+             "accounts/worker.py", "idc_site/admin_site.py",
              "webhooks/views.py", "webhooks/admin.py", "webhooks/worker.py",
              *(name for name in PYTHON if re.match("(predictions/admin|(predictions|webhooks)/api)/", name)),
              *(name for name in PYTHON if re.match("reviews/(?!services/|migrations/)", name))]  # fmt: skip
@@ -173,7 +174,7 @@ def test_every_address_is_known() -> None:
         "models/<str:version>/evidence/", "models/<str:version>/evidence/<str:table>.csv",
         "models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", "reviews/",
         "models/<str:version>/trial/",
-        "examples/<int:number>.png", "accounts/tokens/",
+        "examples/<int:number>.png", "accounts/data/", "accounts/tokens/",
         "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/2fa/", "accounts/sessions/",
         "accounts/", "admin/", "api/v1/",
         "api/schema/", "api/docs/", "healthz", "readyz",

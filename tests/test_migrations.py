@@ -86,3 +86,53 @@ def test_stored_pngs_become_pixels_and_what_was_sent_today_counts_on(old_databas
     connection.close()
     assert stored == [np.asarray(pictures.picture(seed=seed)).tobytes() for seed in (1, 2)]
     assert used == [(owner, None, 2)]
+
+
+def test_answers_and_reviews_that_are_there_come_to_stand_beside_their_patches(old_database: str) -> None:
+    migrate(old_database, "reviews", "0002")
+    migrate(old_database, "predictions", "0008")
+    connection = psycopg2.connect(old_database)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(OWNER)
+        owner = only(cursor)
+        cursor.execute(
+            "INSERT INTO predictions_modelversion (version, sha256, card, is_active) VALUES ('m-1', %s, %s, true)"
+            " RETURNING id",
+            ["0" * 64, '{"threshold": 0.5}'],
+        )
+        model = only(cursor)
+        for probability, flags, said in ((0.75, "{}", "pp"), (0.25, "{blurred}", "pn"), (None, "{}", "")):
+            cursor.execute(
+                "INSERT INTO predictions_patch (uuid, owner_id, sha256, source_width, source_height, original_name,"
+                " visibility, quality, source) VALUES (%s, %s, %s, 50, 50, '', 'private', '{}', 'web') RETURNING id",
+                [str(uuid4()), owner, str(probability)],
+            )
+            patch = only(cursor)
+            cursor.execute(
+                "INSERT INTO predictions_prediction (uuid, patch_id, model_version_id, purpose, priority, status,"
+                " attempt, attempt_limit, probability, threshold, flags, finished_at, error_code, error_message)"
+                " VALUES (%s, %s, %s, 'upload', 0, %s, 1, 3, %s, 0.5, %s, now(), '', '') RETURNING id",
+                [str(uuid4()), patch, model, "succeeded" if probability else "queued", probability, flags],
+            )
+            cursor.execute("UPDATE predictions_patch SET current_prediction_id = %s WHERE id = %s",
+                           [only(cursor), patch])  # fmt: skip
+            for answer in said:
+                cursor.execute(
+                    "INSERT INTO reviews_draw (uuid, patch_id, reason, is_random, outcome, closed_at) VALUES"
+                    " (%s, %s, 'chosen', false, 'answered', now()) RETURNING id",
+                    [str(uuid4()), patch],
+                )
+                answer = {"p": "positive", "n": "negative"}[answer]
+                cursor.execute(
+                    "INSERT INTO reviews_review (uuid, patch_id, draw_id, first_answer, answer, comment)"
+                    " VALUES (%s, %s, %s, %s, %s, '')",
+                    [str(uuid4()), patch, only(cursor), answer, answer],
+                )
+    migrate(old_database)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT probability, is_positive, is_flagged, doubt, reviewers_say FROM predictions_patch ORDER BY id"
+        )
+        beside = cursor.fetchall()
+    connection.close()
+    assert beside == [(0.75, True, False, 0.25, "positive"), (0.25, False, True, 0.25, "split"), (*[None] * 4, "")]

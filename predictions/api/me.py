@@ -31,7 +31,9 @@ EXAMPLE = {
         "patches_per_day": 20_000,
         "reads_per_minute": 6_000,
         "changes_per_minute": 6_000,
+        "private_patches_days": None,
     },
+    "private_patches_days": 90,
     "used_today": 120,
     "left_today": 19_880,
 }
@@ -55,7 +57,9 @@ class Me(APIView):
                 "patches_per_day": services.most_a_day(user),
                 "reads_per_minute": settings.READS_PER_MINUTE,
                 "changes_per_minute": settings.CHANGES_PER_MINUTE,
+                "private_patches_days": settings.PRIVATE_PATCHES_DAYS or None,
             },
+            "private_patches_days": services.kept_days(user),
             "used_today": services.used_today(user),
             "left_today": services.left_today(user, token),
         }

@@ -220,6 +220,9 @@ class LimitsSerializer(serializers.Serializer[Any]):
     patches_per_day = serializers.IntegerField()
     reads_per_minute = serializers.IntegerField(help_text="Of a user; a token has half of it.")
     changes_per_minute = serializers.IntegerField(help_text="Of a user; a token has half of it.")
+    private_patches_days = serializers.IntegerField(
+        allow_null=True, help_text="After so many days this site deletes private patches; null: never."
+    )
 
 
 class MeSerializer(serializers.Serializer[Any]):
@@ -228,6 +231,10 @@ class MeSerializer(serializers.Serializer[Any]):
     email = serializers.EmailField()
     token = TokenSerializer(allow_null=True, help_text="null when the browser's session was used.")
     limits = LimitsSerializer()
+    private_patches_days = serializers.IntegerField(
+        allow_null=True,
+        help_text="After so many days the caller's private patches are deleted, at their wish or the site's.",
+    )
     used_today = serializers.IntegerField(min_value=0)
     left_today = serializers.IntegerField(min_value=0)
 

@@ -9,9 +9,9 @@ from django.utils.translation import gettext_lazy as _
 class Event(models.Model):
     """What was done, by whom, to what. Written in the transaction it tells of, and never changed.
 
-    subject: uuid of a patch, prediction, batch, run, webhook or delivery, the name of a model version, `user <id>` or
-    `token <uuid>`, or what a file was of. payload holds nothing personal, and the actor becomes anonymous when the
-    account goes.
+    subject: uuid of a patch, prediction, batch, run, webhook, delivery or export, the name of a model version,
+    `user <id>`, `token <uuid>`, what a file was of, or "account" for what is of nobody any more. payload holds nothing
+    personal, and the actor becomes anonymous when the account goes.
     """
 
     class Kind(models.TextChoices):
@@ -19,6 +19,7 @@ class Event(models.Model):
         SHARED = "shared", _("shared")
         MADE_PRIVATE = "made_private", _("made private")
         WITHDRAWN = "withdrawn", _("deleted by its owner")
+        EXPIRED = "expired", _("deleted after the time its owner set")
         HIDDEN = "hidden", _("hidden")
         ADMITTED = "admitted", _("admitted to the gallery")
         RETRIED = "retried", _("retried")
@@ -55,6 +56,9 @@ class Event(models.Model):
         TOKEN_REVOKED = "token_revoked", _("token revoked by staff")
         EXPORTED = "exported", _("file taken by staff")
         MFA_RESET = "mfa_reset", _("second factors removed")
+        EXPORT_ASKED = "export_asked", _("asked for all of their data")
+        RETENTION_SET = "retention_set", _("time set for private patches")
+        ERASED = "erased", _("account erased")
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     actor = models.ForeignKey(

@@ -4,6 +4,7 @@ import uuid
 from typing import TYPE_CHECKING, ClassVar
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.db.models import Func, Q
 from django.db.models.functions import Now, Random
@@ -55,10 +56,21 @@ FEW = {
 }
 
 
+def of_closed_accounts() -> Q:
+    """Patches of those who cannot sign in. IN (SELECT ...), no join: lists go on walking their own index."""
+    return Q(owner__in=get_user_model().objects.filter(is_active=False))
+
+
+def of_erased_accounts() -> Q:
+    """Patches that are about to be removed."""
+    return Q(owner__in=get_user_model().objects.filter(erased_at__isnull=False))
+
+
 class PatchQuerySet(models.QuerySet["Patch"]):
     def in_gallery(self) -> PatchQuerySet:
         """Public, not hidden, answered, and not flagged by the gate unless staff admitted it."""
-        return self.filter(Q(is_flagged=False) | Q(admitted_at__isnull=False), IS_SHARED, IS_ANSWERED)
+        shown = self.filter(Q(is_flagged=False) | Q(admitted_at__isnull=False), IS_SHARED, IS_ANSWERED)
+        return shown.exclude(of_closed_accounts())
 
     def with_answer(self) -> PatchQuerySet:
         """With the current prediction and its model, as lists show them."""
@@ -68,27 +80,29 @@ class PatchQuerySet(models.QuerySet["Patch"]):
     def visible_to(self, user: User | AnonymousUser) -> PatchQuerySet:
         """What `user` may look at: their own, what is public and not hidden, and everything for staff.
 
-        Reviewers also see what they have answered with its owner's leave; before that, the queue shows them the
-        picture alone.
+        What belongs to a closed account is for staff alone, and to an erased one for nobody. Reviewers also see what
+        they have answered with its owner's leave; before that, the queue shows them the picture alone.
         """
         shared = Q(visibility=Visibility.PUBLIC, hidden_at__isnull=True)
         if not user.is_authenticated:
-            return self.filter(shared)
+            return self.filter(shared).exclude(of_closed_accounts())
         if user.sees_all:
-            return self.all()
+            return self.exclude(of_erased_accounts())
         if user.is_reviewer:
             shared |= Q(allows_review=True, hidden_at__isnull=True, pk__in=user.reviews.values("patch"))
-        return self.filter(shared | Q(owner=user))
+        return self.filter(shared | Q(owner=user)).exclude(of_closed_accounts())
 
     def reportable_by(self, user: User | AnonymousUser) -> PatchQuerySet:
         """What `user` may report to staff: what others share."""
-        return self.filter(IS_SHARED).exclude(owner=user) if user.is_authenticated else self.none()
+        if not user.is_authenticated:
+            return self.none()
+        return self.filter(IS_SHARED).exclude(owner=user).exclude(of_closed_accounts())
 
     def reviewable_by(self, user: User | AnonymousUser) -> PatchQuerySet:
         """What `user` may be asked about: public or with its owner's leave, never hidden, never one's own."""
         if not user.is_authenticated or not user.is_reviewer:
             return self.none()
-        return self.filter(MAY_BE_REVIEWED).exclude(owner=user)
+        return self.filter(MAY_BE_REVIEWED).exclude(owner=user).exclude(of_closed_accounts())
 
 
 class Patch(models.Model):
@@ -186,6 +200,8 @@ class Patch(models.Model):
             models.Index(fields=["doubt", "id"], condition=IS_SHARED & IS_ANSWERED, name="patch_gallery_doubt"),
             models.Index(fields=["created_at", "id"], condition=IS_SHARED & IS_REVIEWED, name="patch_gallery_reviewed"),
             models.Index(fields=["-id"], condition=Q(hidden_at__isnull=False), name="patch_hidden"),
+            # What is kept for a while only, see services/retain.py.
+            models.Index(fields=["owner", "created_at"], condition=Q(visibility="private"), name="patch_private_age"),
             models.Index(fields=["review_key", "id"], condition=MAY_BE_REVIEWED, name="patch_review_order"),
             models.Index(
                 fields=["id"],

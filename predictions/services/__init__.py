@@ -6,6 +6,7 @@ from predictions.services.moderate import admit, hide, show_again
 from predictions.services.opinion import ask
 from predictions.services.queue import drain, retry, sweep
 from predictions.services.quota import left_today, most_a_day, used_today
+from predictions.services.retain import expire, kept_days, overdue, set_retention
 from predictions.services.runs import advance_runs, cancel_run, start_rerun, start_rerun_of, start_shadow
 from predictions.services.share import allow_review, note_export, note_opening, set_visibility, share_again
 from predictions.services.submit import Submission, submit
@@ -21,14 +22,18 @@ __all__ = [
     "ask",
     "cancel_run",
     "drain",
+    "expire",
     "explain",
     "hide",
+    "kept_days",
     "left_today",
     "most_a_day",
     "note_export",
     "note_opening",
+    "overdue",
     "register_model",
     "retry",
+    "set_retention",
     "set_visibility",
     "share_again",
     "show_again",

@@ -9,9 +9,10 @@ from datetime import datetime
 from django.db import connection
 
 from accounts.models import User
+from predictions.exceptions import AccountClosed
 from predictions.models import ModelVersion, Patch
 
-LOCK = "SELECT statement_timestamp() FROM accounts_user WHERE id = %s FOR NO KEY UPDATE"
+LOCK = "SELECT statement_timestamp() FROM accounts_user WHERE id = %s AND is_active FOR NO KEY UPDATE"
 # Keys from their sequences, so that rows that name each other can be made together. Those not needed are lost.
 LOOK = """
 SELECT ARRAY(SELECT id FROM predictions_patch WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
@@ -38,12 +39,16 @@ class Found:
 
 
 def lock(owner: User) -> datetime:
-    """One submission of a user at a time: quota and "sent before" are decided under this lock. The database's time."""
+    """One submission of a user at a time: quota and "sent before" are decided under this lock. The database's time.
+
+    Raises:
+        AccountClosed: since the request came.
+    """
     with connection.cursor() as cursor:
         cursor.execute(LOCK, [owner.pk])
         row = cursor.fetchone()
     if row is None:
-        raise User.DoesNotExist
+        raise AccountClosed
     now: datetime = row[0]
     return now
 

@@ -94,6 +94,7 @@ def submit(
     With an idempotency key that the owner used in the last 24 hours for the same content, nothing is done again.
 
     Raises:
+        AccountClosed: nothing is stored.
         QuotaExceeded: nothing is stored.
         NoActiveModel: nothing is stored.
         ForgetIsPrivate: it should be public and forgotten.

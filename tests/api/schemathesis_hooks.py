@@ -2,7 +2,7 @@
 
 The environment tells it: IDC_TOKEN, the caller's; IDC_IDS, private rows of the caller, as {"batch": [...], "kept": ...,
 "changed": ..., "deleted": ...}: ids of predictions by what is done to them; beside these "webhook" and "delivery",
-"gone_webhook", to be deleted, "draw" and "review" of the caller, who is a reviewer. IDC_OTHER_TOKEN, of one who may
+"gone_webhook", to be deleted, "shared" by somebody else, "draw" and "review" of the caller, who is a reviewer. IDC_OTHER_TOKEN, of one who may
 see none of it.
 """
 
@@ -23,7 +23,7 @@ IDS: dict[str, list[str]] = json.loads(os.environ["IDC_IDS"])
 OTHER = {"Authorization": f"Bearer {os.environ['IDC_OTHER_TOKEN']}"}
 KEPT = {*IDS["kept"], *IDS["batch"], *IDS["webhook"]}
 MINE = {*KEPT, *IDS["changed"], *IDS["deleted"]}
-POOLS = {"delete_prediction": "deleted"} | dict.fromkeys(
+POOLS = {"delete_prediction": "deleted", "report_patch": "shared"} | dict.fromkeys(
     ("share_prediction", "unshare_prediction", "rerun_prediction"), "changed"
 )
 OF_ONE_KIND = {"batch_id": "batch", "webhook_id": "webhook", "delivery_id": "delivery", "draw_id": "draw",

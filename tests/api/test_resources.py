@@ -157,7 +157,9 @@ def test_me_says_what_is_allowed_and_left(api: Api, owner: User, settings: Setti
             "patches_per_day": 3,
             "reads_per_minute": 6_000,
             "changes_per_minute": 6_000,
+            "private_patches_days": None,
         },
+        "private_patches_days": None,
         "used_today": 2,
         "left_today": 1,
     }

@@ -49,10 +49,12 @@ def test_the_running_server_keeps_to_its_schema(
     owner.groups.add(Group.objects.get_or_create(name=REVIEWERS)[0])
     answered(make_user("sharing@example.org"), 0.1, 0.9, 0.5, 0.6, first_seed=70)
     review = say(owner)
+    reported = answered(make_user("reported@example.org"), *[0.5] * 8, first_seed=80)
     ids = {
         "kept": [str(row.uuid) for row in kept],
         "changed": [str(row.uuid) for row in rows[4:8]],
         "deleted": [str(row.uuid) for row in rows[8:]],
+        "shared": [str(patch.current_prediction.uuid) for patch in reported if patch.current_prediction],
         "batch": [str(Batch.objects.get(owner=owner).uuid)],
         "webhook": [str(hooks[0].uuid)],
         "gone_webhook": [str(hook.uuid) for hook in hooks[1:]],

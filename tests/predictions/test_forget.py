@@ -142,6 +142,21 @@ def test_an_answer_that_comes_too_late_drops_nothing(owner: User, model_version:
     assert has_pixels(prediction)
 
 
+def test_a_second_opinion_that_was_under_way_leaves_no_embedding_either(
+    owner: User, model_version: ModelVersion, other_model: ModelVersion
+) -> None:
+    (first,) = submit_drawn(owner, 1)
+    second = services.ask(patch=first.patch, model_version=other_model, actor=owner)
+    assert sent_to_be_forgotten(owner) == first
+    jobs, others = claim(model_version), claim(other_model)
+    to_forget = queue._stack(others).to_forget
+    queue.finish(jobs, output(0.1), [[]], to_forget=to_forget)
+    assert not has_pixels(first)
+    queue.finish(others, output(0.2), [[]], to_forget=to_forget)
+    second.refresh_from_db()
+    assert (second.status, second.probability, second.embedding) == (Status.SUCCEEDED, pytest.approx(0.2), None)
+
+
 def test_what_failed_keeps_its_pixels_for_a_day(owner: User) -> None:
     prediction = fail(sent_to_be_forgotten(owner))
     chores.tidy()
