@@ -18,6 +18,7 @@ from predictions.admin.base import COUNTED
 from predictions.models import Explanation, ModelVersion, Patch, Prediction, Status, WorkerHeartbeat
 from reviews.evidence import Share, evidence_of
 from reviews.figures import Evidence
+from reviews.models import Report
 
 KEPT = 300  # seconds that the figures of the model are kept
 
@@ -33,6 +34,7 @@ def dashboard() -> dict[str, Any]:
             _line(_("waiting predictions"), Prediction.objects.filter(status=Status.QUEUED), "status__exact=queued"),
             _line(_("failed predictions"), Prediction.objects.filter(status=Status.FAILED), "status__exact=failed"),
             _line(_("waiting maps"), Explanation.objects.filter(status=Status.QUEUED), "status__exact=queued"),
+            _line(_("open reports"), Report.objects.open(), "outcome__exact=open"),
             _line(_("workers seen in the last seconds"), workers),
             _line(_("flagged, kept out of the gallery"), flagged, "visibility__exact=public&flagged=yes&hidden=no"),
             _line(_("hidden patches"), Patch.objects.filter(hidden_at__isnull=False), "hidden=yes"),

@@ -126,13 +126,13 @@ SELECT nextval(pg_get_serial_sequence('reviews_draw', 'id')) AS draw, patch, uui
     reviewer, rank <= %(walked)s / nth AS is_random, chance
 FROM (
     SELECT seeded.patch, uuid, prediction, truth, sent_at, row_number() OVER (ORDER BY review_key) AS rank,
-        row_number() OVER (ORDER BY abs(probability - 0.5)) AS doubt
+        row_number() OVER (ORDER BY abs(seeded.probability - 0.5)) AS rest
     FROM seeded JOIN predictions_patch ON predictions_patch.id = seeded.patch
     WHERE (visibility = 'public' OR allows_review) AND hidden_at IS NULL AND NOT is_failed AND number %% 10 > 0
 ) AS open
 CROSS JOIN LATERAL (SELECT reviewer, nth, random() AS chance, patch AS again
     FROM unnest(%(reviewers)s::bigint[]) WITH ORDINALITY AS who (reviewer, nth)) AS who
-WHERE rank <= %(walked)s / nth OR doubt <= %(walked)s / 3;
+WHERE rank <= %(walked)s / nth OR rest <= %(walked)s / 3;
 INSERT INTO reviews_draw (id, uuid, reviewer_id, patch_id, reason, is_random, outcome, drawn_at, closed_at)
 SELECT draw, gen_random_uuid(), reviewer, patch, CASE WHEN is_random THEN 'random' ELSE 'doubtful' END, is_random,
     CASE WHEN chance < 0.03 THEN 'skipped' ELSE 'answered' END, sent_at, sent_at + interval '20 seconds'
@@ -150,6 +150,17 @@ FROM (
 INSERT INTO predictions_event (kind, actor_id, subject, payload, created_at)
 SELECT 'reviewed', reviewer, uuid::text, jsonb_build_object('answer', 'seeded'), sent_at + interval '20 seconds'
 FROM asked WHERE chance >= 0.03;
+UPDATE predictions_patch SET reviewers_say = CASE
+    WHEN positive > negative THEN 'positive' WHEN negative > positive THEN 'negative'
+    WHEN positive > 0 THEN 'split' ELSE 'undecided' END
+FROM (
+    SELECT patch_id, count(*) FILTER (WHERE answer = 'positive') AS positive,
+        count(*) FILTER (WHERE answer = 'negative') AS negative
+    FROM reviews_review GROUP BY patch_id
+) AS said WHERE said.patch_id = predictions_patch.id;
+INSERT INTO reviews_report (uuid, patch_id, reporter_id, reason, comment, has_hidden, outcome, created_at)
+SELECT gen_random_uuid(), patch, (%(reviewers)s::bigint[])[1], 'other', 'invented', false, 'open', sent_at
+FROM seeded JOIN predictions_patch ON id = patch WHERE is_public AND hidden_at IS NULL AND number %% 331 = 0;
 """
 
 

@@ -280,6 +280,18 @@ def test_staff_take_a_share_back_and_give_it_back_but_share_nothing_private_of_o
     ]
 
 
+def test_a_csv_of_selected_patches_names_nobody_and_leaves_a_line(signed_in: Client, owner: User, staff: User) -> None:
+    wanted, other = (answer(one, 0.75) for one in submit_drawn(owner, 1, 2))
+    sent = {"action": "export", "_selected_action": [wanted.patch_id]}
+    response = signed_in.post(reverse("admin:predictions_patch_changelist"), sent)
+    assert response["Content-Type"] == "text/csv; charset=utf-8"
+    text = response.getvalue().decode()
+    assert (str(wanted.uuid) in text, str(other.uuid) in text) == (True, False)
+    assert [name for name in (owner.email, wanted.patch.original_name) if name in text] == []
+    event = Event.objects.get(kind="exported")
+    assert (event.actor, event.subject, event.payload) == (staff, "patches", {"rows": 1})
+
+
 def test_sharing_asks_first(signed_in: Client, staff: User) -> None:
     (own,) = submit_drawn(staff, 3)
     sent = {"action": "share", "_selected_action": [own.patch_id]}
@@ -313,19 +325,13 @@ def test_the_first_page_says_what_waits_and_how_the_model_fares(
 ) -> None:
     failed, waiting = submit_drawn(owner, 1, 2)
     fail(failed)
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         page = signed_in.get(reverse("admin:index"))
     numbers = {line["name"]: line["number"] for line in page.context["numbers"]}
     assert (numbers["waiting predictions"], numbers["failed predictions"]) == ("1", "1")
     for line in page.context["numbers"]:
         assert signed_in.get(line["url"]).status_code == 200
     assert "What reviewers say of" in page.content.decode()
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         signed_in.get(reverse("admin:index"))
     assert waiting.status == "queued"
-
-
-def test_a_file_taken_by_staff_leaves_a_line(staff: User) -> None:
-    services.note_export(actor=staff, what="patches", number=7)
-    event = Event.objects.get(kind="exported")
-    assert (event.actor, event.subject, event.payload) == (staff, "patches", {"rows": 7})

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from accounts.models import User
 from predictions.models import BatchItem, Event, ModelVersion, Patch, PatchImage, Prediction, Status
 from reviews.evidence import Share, evidence_of
-from reviews.models import Draw, GroundTruth, Review, Week
+from reviews.models import Draw, GroundTruth, Report, Review, Week
 from webhooks.models import Webhook
 
 
@@ -43,6 +43,9 @@ def test_it_fills_an_empty_site_and_leaves_any_other_as_it_is(client: Client, mo
         Draw.objects.filter(is_random=False),
         GroundTruth.objects.all(),
         Event.objects.filter(kind="reviewed"),
+        Patch.objects.filter(reviewers_say="positive"),
+        Patch.objects.filter(probability__isnull=False, is_flagged=True),
+        Report.objects.open(),
         Week.objects.all(),
     ):
         assert rows.exists(), rows.query
