@@ -182,6 +182,11 @@ class _Permitted:
             self.is_open = False
             _running.release()
 
+    def __del__(self) -> None:
+        """Also one that was dropped without being sent gives its place back."""
+        if getattr(self, "is_open", False):
+            self.close()
+
 
 def _stream(request: HttpRequest, pieces: Iterator[bytes], name: str) -> HttpResponseBase:
     if socket := request.META.get("gunicorn.socket"):
