@@ -21,10 +21,10 @@ from django.db.models import Model, Prefetch, QuerySet
 from django.utils import timezone
 
 from accounts.models import ApiToken, User
+from predictions.exports import disarmed
 from predictions.models import Batch, BatchItem, Event, Explanation, Patch, PatchImage, Prediction, Purpose, Usage
 
 AT_ONCE = 500  # rows read
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 COLUMNS = (
     "patch", "name", "visibility", "sent_at", "prediction", "model", "status", "probability", "label", "threshold",
     "flags", "finished_at", "error", "is_current",
@@ -40,6 +40,7 @@ batches.json        what was sent together
 files.json          what each file that you sent became
 webhooks.json       the addresses that are told when a batch is done, and what was sent to them in the last 30 days
 reviews.json        what you said as a reviewer of other people's patches
+reports.json        what you reported of shared patches
 events.json         what you did here
 
 Not in it: answers of models that are being tried out and are shown to nobody, pixels that were forgotten at your wish,
@@ -88,6 +89,7 @@ class _Writer:
         self._write_json("files.json", self._files())
         self._write_json("webhooks.json", self._webhooks())
         self._write_json("reviews.json", self._reviews())
+        self._write_json("reports.json", self._reports())
         self._write_json("events.json", self._events())
         self._write_pictures()
 
@@ -150,7 +152,7 @@ class _Writer:
             for patch in step:
                 for one in patch.predictions.all():
                     yield (
-                        patch.uuid, _disarmed(patch.original_name), patch.visibility, patch.created_at.isoformat(),
+                        patch.uuid, disarmed(patch.original_name), patch.visibility, patch.created_at.isoformat(),
                         one.uuid, one.model_version.version, one.status,
                         "" if one.probability is None else one.probability, one.label or "", one.threshold,
                         " ".join(one.flags), one.finished_at.isoformat() if one.finished_at else "", one.error_code,
@@ -218,6 +220,14 @@ class _Writer:
                     **_fields(review, "first_answer", "answer", "comment", "created_at", "changed_at"),
                 }
 
+    def _reports(self) -> Iterator[dict[str, Any]]:
+        for step in self._steps(self.user.reports.select_related("patch")):
+            for report in step:
+                yield {
+                    "patch": report.patch.uuid,
+                    **_fields(report, "reason", "comment", "outcome", "created_at", "settled_at"),
+                }
+
     def _events(self) -> Iterator[dict[str, Any]]:
         for step in self._steps(Event.objects.filter(actor=self.user)):
             for event in step:
@@ -228,7 +238,7 @@ def _account(user: User) -> dict[str, Any]:
     tokens = ApiToken.objects.filter(user=user).order_by("created")
     return {
         **_fields(user, "email", "date_joined", "last_login", "is_staff", "is_reviewer", "last_visibility",
-                  "private_patches_days"),
+                  "private_patches_days", "patches_per_day"),
         "email_addresses": list(EmailAddress.objects.filter(user=user).values("email", "verified", "primary")),
         "has_second_factor": _has_second_factor(user),
         "tokens": [_fields(token, "name", "scopes", "created", "expiry", "last_used_at", "patches_per_day")
@@ -257,8 +267,3 @@ def _prediction(prediction: Prediction, patch: Patch) -> dict[str, Any]:
 
 def _fields(row: Model, *names: str) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
-
-
-def _disarmed(text: str) -> str:
-    """As a spreadsheet shows it and does not run it."""
-    return f"'{text}" if text.startswith(FORMULA) else text

@@ -25,7 +25,7 @@ from accounts.exports import drop_chunks
 from accounts.models import ApiToken, Counter, Export, User
 from predictions.exceptions import ServiceError
 from predictions.models import Batch, Event, Patch
-from reviews.models import Draw, Outcome, Review
+from reviews.models import Draw, Outcome, Report, Review
 
 AT_ONCE = 200  # rows that others hang on
 ROWS_AT_ONCE = 5000  # rows that are only changed
@@ -33,7 +33,7 @@ SESSIONS_READ = 1000
 # What others hang on goes first; of the rest, the order does not matter.
 FIRST: tuple[type[models.Model], ...] = (Batch, Patch)
 # Where what somebody did stays without their name, free words go with it: they may say who wrote them.
-WORDS: dict[type[models.Model], dict[str, str]] = {Review: {"comment": ""}}
+WORDS: dict[type[models.Model], dict[str, str]] = {Review: {"comment": ""}, Report: {"comment": ""}}
 
 
 class LastSuperuser(ServiceError):

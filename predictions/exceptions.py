@@ -102,7 +102,7 @@ class PixelsDropped(ServiceError):
 class StaysPrivate(ServiceError):
     code = "to_be_forgotten"
     message = _(
-        "This patch was sent to be forgotten: it stays private, and for this model alone. "
+        "This patch was sent to be forgotten: it stays private, and no other model is asked. "
         "Send the image again without that wish to keep it."
     )
     status = 409

@@ -228,6 +228,11 @@ class Patch(models.Model):
         return self.is_public and self.hidden_at is None
 
     @property
+    def is_pictured(self) -> bool:
+        """Whether pages show its picture. What is to be forgotten they do not: it may go before it is fetched."""
+        return self.has_pixels and not self.is_to_be_forgotten
+
+    @property
     def shown_um_per_pixel(self) -> float | None:
         return shown_um_per_pixel(self.um_per_pixel, self.source_width, self.source_height)
 

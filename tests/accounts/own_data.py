@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
@@ -20,7 +22,7 @@ from accounts.models import Export, User
 from predictions import services as patches
 from predictions.models import Explanation, Patch, Source, Visibility
 from reviews import services as reviews
-from reviews.models import Answer
+from reviews.models import Answer, ReportReason
 from tests.factories import answer, make_reviewer, make_token, received, submit_drawn
 from webhooks import services as webhooks
 
@@ -38,6 +40,8 @@ def full_account() -> User:
     ada.user_permissions.add(Permission.objects.first())  # type: ignore[arg-type]  # there are some
     make_token(ada)
     EmailAddress.objects.create(user=ada, email=EMAIL, primary=True, verified=True)
+    Authenticator.objects.create(user=ada, type=Authenticator.Type.TOTP, data={"secret": "x"})
+    UserSession.objects.create(user=ada, ip="192.0.2.1", session_key="x", user_agent="a browser of hers")
     Client().force_login(ada)
     _patches_of(ada)
     _what_she_did_to_others(ada)
@@ -77,6 +81,11 @@ def _what_she_did_to_others(ada: User) -> None:
     reviews.review_patch(patch=rows[0], reviewer=ada, answer=Answer.POSITIVE, comment=f"ask me: {EMAIL}")
     reviews.skip_draw(draw=reviews.next_draws(reviewer=ada)[0], reviewer=ada)
     reviews.next_draws(reviewer=ada)
+    reviews.report(patch=rows[1], reporter=ada, reason=ReportReason.OTHER, comment=f"I am {EMAIL}")
+    somebody = User.objects.create_user("reports-others@example.org")
+    settled = reviews.report(patch=rows[2], reporter=somebody, reason=ReportReason.OTHER)
+    reviews.dismiss_report(report=settled, actor=ada)
+    patches.start_rerun_of(patches=Patch.objects.filter(owner=owner), actor=ada)
     patches.hide(patch=rows[4], actor=ada)
     patches.admit(patch=rows[5], actor=ada)
 

@@ -62,8 +62,7 @@ def test_a_shorter_time_says_first_how_many_patches_would_go(client: Client, ada
     page = client.post(RETENTION, {"days": "30"}).content.decode()
     assert "<strong>2 patches</strong> are older than 30 days" in page
     assert "Save it and delete them" in page
-    ada.refresh_from_db()
-    assert ada.private_patches_days is None
+    assert User.objects.get().private_patches_days is None
     # Confirmed is what was shown, nothing shorter.
     page = client.post(RETENTION, {"days": "30", "confirmed": "90"}).content.decode()
     assert "<strong>2 patches</strong>" in page

@@ -42,7 +42,7 @@ def test_everything_of_theirs_is_in_it_and_no_secret_and_nobody_else(model_versi
     first = Prediction.objects.get(patch=patches[0])
     assert archive.namelist() == [
         "README.txt", "account.json", "predictions.json", "predictions.csv", "batches.json", "files.json",
-        "webhooks.json", "reviews.json", "events.json",
+        "webhooks.json", "reviews.json", "reports.json", "events.json",
         f"images/{patches[0].uuid}.png", f"maps/{first.uuid}.png", f"images/{patches[1].uuid}.png",
         f"images/{patches[2].uuid}.png",
     ]  # fmt: skip
@@ -52,7 +52,7 @@ def test_everything_of_theirs_is_in_it_and_no_secret_and_nobody_else(model_versi
     assert archive.read(f"maps/{first.uuid}.png") == b"PNG"
 
     account = read(archive, "account.json")
-    assert (account["email"], account["is_staff"], account["has_second_factor"]) == (EMAIL, True, False)
+    assert (account["email"], account["is_staff"], account["has_second_factor"]) == (EMAIL, True, True)
     assert account["email_addresses"] == [{"email": EMAIL, "verified": True, "primary": True}]
     assert [token["name"] for token in account["tokens"]] == ["test"]
     assert [used["number"] for used in account["patches_sent"]] == [3]
@@ -77,6 +77,8 @@ def test_everything_of_theirs_is_in_it_and_no_secret_and_nobody_else(model_versi
     assert (hook["url"], delivery["event"]) == ("https://93.184.216.34/hook", "ping")
     (review,) = read(archive, "reviews.json")
     assert (review["answer"], review["comment"]) == ("positive", f"ask me: {EMAIL}")
+    (report,) = read(archive, "reports.json")
+    assert (report["reason"], report["comment"]) == ("other", f"I am {EMAIL}")
     kinds = {event["kind"] for event in read(archive, "events.json")}
     assert kinds == set(Event.objects.filter(actor=ada).values_list("kind", flat=True))
     assert EMAIL in archive.read("README.txt").decode()
@@ -235,7 +237,7 @@ def test_only_its_owner_downloads_it(owner: User, stranger: User, staff: User, c
             assert client.get(url).content == client.get(unknown[0]).content
     client.force_login(owner)
     response = client.get(urls[0])
-    assert b"".join(response.streaming_content) == b"".join(exports.pieces(export))  # type: ignore[arg-type]  # bytes
+    assert response.getvalue() == b"".join(exports.pieces(export))
     assert (response["Content-Length"], response["Content-Type"]) == (str(export.size), "application/zip")
     assert response["Content-Disposition"].startswith('attachment; filename="idc-finder-')
     assert "no-store" in response["Cache-Control"]
@@ -261,3 +263,19 @@ def test_progress_is_asked_for_until_it_is_there(owner: User, client: Client) ->
     part = client.get(address).content.decode()
     assert "hx-get" not in part
     assert reverse("data:download", args=[export.uuid]) in part
+
+
+def test_a_slow_process_writes_nothing_into_what_another_has_begun_anew(owner: User) -> None:
+    ask_for_export(user=owner)
+    (slow,) = Export.objects.raw(exports.CLAIM, {"lease": exports.LEASE})
+    Export.objects.update(lease_until=Now())
+    assert exports.sweep() == 1
+    (other,) = Export.objects.raw(exports.CLAIM, {"lease": exports.LEASE})
+    with pytest.raises(Superseded):
+        exports.ArchiveFile(slow).write(b"x" * exports.CHUNK_BYTES)
+    with pytest.raises(Superseded):
+        exports.finish(slow, size=1)
+    exports.give_up(slow)
+    exports.ArchiveFile(other).write(b"y" * exports.CHUNK_BYTES)
+    assert bytes(ExportChunk.objects.get().data) == b"y" * exports.CHUNK_BYTES
+    assert Export.objects.get().status == "running"

@@ -2,8 +2,8 @@
 
 The environment tells it: IDC_TOKEN, the caller's; IDC_IDS, private rows of the caller, as {"batch": [...], "kept": ...,
 "changed": ..., "deleted": ...}: ids of predictions by what is done to them; beside these "webhook" and "delivery",
-"gone_webhook", to be deleted, "shared" by somebody else, "draw" and "review" of the caller, who is a reviewer. IDC_OTHER_TOKEN, of one who may
-see none of it.
+"gone_webhook", to be deleted, "shared" by somebody else, "draw" and "review" of the caller, who is a reviewer.
+IDC_OTHER_TOKEN, of one who may see none of it.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ def test_what_was_forgotten_is_answered_with_the_answer_that_exists(owner: User)
     first = forgotten(owner)
     assert sent_to_be_forgotten(owner) == first
     assert (Prediction.objects.count(), has_pixels(first)) == (1, False)
+    assert Patch.objects.get().pixels_dropped_at == first.patch.pixels_dropped_at  # nothing was written in between
     assert not Event.objects.filter(kind__in=["to_be_forgotten", "kept_after_all"]).exists()
 
 

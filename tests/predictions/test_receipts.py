@@ -234,6 +234,11 @@ def test_pages_show_a_placeholder_and_no_broken_picture(signed_in: Client, owner
         page = signed_in.get(address).content.decode()
         assert "Pixels dropped" in page, address
         assert picture not in page, address
+    waiting = sent_to_be_forgotten(owner, 2)  # which may be gone before the browser asks for its picture
+    for address in (waiting.get_absolute_url(), reverse("predictions:history")):
+        page = signed_in.get(address).content.decode()
+        assert "To be forgotten" in page, address
+        assert f'src="{reverse("predictions:image", args=[waiting.uuid])}"' not in page, address
     page = shown(signed_in, prediction)
     for gone in ("visibility", "ask", "explain", "retry", "review"):
         assert reverse(f"predictions:{gone}", args=[prediction.uuid]) not in page, gone

@@ -268,7 +268,7 @@ def test_what_is_hidden_is_gone_everywhere_at_once(
     # Its owner still finds it, and staff too.
     signed_in.force_login(owner)
     assert str(shared.uuid) in text(signed_in, reverse("predictions:history"))
-    assert "hidden by staff" in text(signed_in, shared.get_absolute_url())
+    assert "hidden: only its owner and staff see it" in text(signed_in, shared.get_absolute_url())
     assert signed_in.get(reverse("batch", args=[Batch.objects.get().uuid])).status_code == 200
     signed_in.force_login(staff)
     assert signed_in.get(shared.get_absolute_url()).status_code == 200
