@@ -10,8 +10,27 @@ BEGIN
     SET probability = NEW.probability,
         is_positive = NEW.probability >= NEW.threshold,
         doubt = abs(NEW.probability - NEW.threshold),
-        is_flagged = CASE WHEN NEW.probability IS NOT NULL THEN NEW.flags <> '{}' END
+        is_flagged = NEW.flags <> '{}'
     WHERE id = NEW.patch_id AND current_prediction_id = NEW.id;
+    RETURN NULL;
+END $$;
+
+-- Of a whole statement at once: a stack of answers is one statement.
+CREATE FUNCTION predictions_tell_patches() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM made WHERE probability IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM before WHERE probability IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    UPDATE predictions_patch AS patch
+    SET probability = made.probability,
+        is_positive = made.probability >= made.threshold,
+        doubt = abs(made.probability - made.threshold),
+        is_flagged = CASE WHEN made.probability IS NOT NULL THEN made.flags <> '{}' END
+    FROM made JOIN before USING (id)
+    WHERE patch.id = made.patch_id AND patch.current_prediction_id = made.id
+        AND (made.probability, made.threshold, made.flags)
+            IS DISTINCT FROM (before.probability, before.threshold, before.flags);
     RETURN NULL;
 END $$;
 
@@ -27,10 +46,9 @@ END $$;
 CREATE TRIGGER predictions_answer_made AFTER INSERT ON predictions_prediction
 FOR EACH ROW WHEN (NEW.probability IS NOT NULL) EXECUTE FUNCTION predictions_tell_patch();
 
-CREATE TRIGGER predictions_answer_changed AFTER UPDATE OF probability, threshold, flags ON predictions_prediction
-FOR EACH ROW WHEN (
-    NEW.probability IS DISTINCT FROM OLD.probability OR NEW.threshold <> OLD.threshold OR NEW.flags <> OLD.flags
-) EXECUTE FUNCTION predictions_tell_patch();
+CREATE TRIGGER predictions_answers_changed AFTER UPDATE ON predictions_prediction
+REFERENCING OLD TABLE AS before NEW TABLE AS made
+FOR EACH STATEMENT EXECUTE FUNCTION predictions_tell_patches();
 
 CREATE TRIGGER predictions_current_changed BEFORE UPDATE OF current_prediction_id ON predictions_patch
 FOR EACH ROW WHEN (NEW.current_prediction_id IS DISTINCT FROM OLD.current_prediction_id)
@@ -38,9 +56,10 @@ EXECUTE FUNCTION predictions_read_answer();
 """
 KEEP_NO_MORE = """
 DROP TRIGGER predictions_current_changed ON predictions_patch;
-DROP TRIGGER predictions_answer_changed ON predictions_prediction;
+DROP TRIGGER predictions_answers_changed ON predictions_prediction;
 DROP TRIGGER predictions_answer_made ON predictions_prediction;
 DROP FUNCTION predictions_read_answer();
+DROP FUNCTION predictions_tell_patches();
 DROP FUNCTION predictions_tell_patch();
 """
 

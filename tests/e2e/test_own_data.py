@@ -48,7 +48,7 @@ def test_export_download_erase(visitors: list[Visitor], processes: Processes, tm
     expect(stranger.locator(".card")).to_have_count(1)
 
     owner.get_by_role("link", name="Account").click()
-    owner.get_by_role("link", name="Export, keep or erase your data").click()
+    owner.get_by_role("link", name="Your data").click()
     owner.get_by_role("button", name="Make an archive").click()
     expect(owner.get_by_text("It waits to be made")).to_be_visible()
     processes.start("chores")
