@@ -37,8 +37,9 @@ STACK = 64
 # Of what nobody waits for. The slower model takes a third of a second for a full stack, and whoever comes next waits.
 BACKGROUND_STACK = 16
 DRAIN_SECONDS = 20
-# After a stack that was not full the next is let grow: a look costs five statements, be it for one patch or for many.
-GROWING_SECONDS = 0.008
+# After a stack smaller than this the next is let grow: a look costs five statements, be it for one patch or for many.
+SMALL = 16
+GROWING_SECONDS = 0.015
 PAUSE = timedelta(seconds=2)  # before the next attempt, times the attempts made
 UNNOTICED = timedelta(seconds=2)  # what is claimable for longer has lost its wake-up
 
@@ -97,7 +98,7 @@ def drain(*, seconds: float = DRAIN_SECONDS) -> int:
     while time.monotonic() < deadline:
         say_awake()
         claimed = _drain_once()
-        if 0 < claimed < STACK:
+        if 0 < claimed < SMALL:
             time.sleep(GROWING_SECONDS)
         claimed = claimed or _explain_once()
         if not claimed:
