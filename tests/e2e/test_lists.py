@@ -38,7 +38,7 @@ def log_in(page: Page, name: str) -> None:
     page.goto("/accounts/login/")
     page.get_by_label("Email").fill(f"{name}@example.org")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").last.click()
+    page.locator("main").get_by_role("button", name="Log in", exact=True).click()
     expect(page.get_by_role("link", name="History")).to_be_visible()
 
 
