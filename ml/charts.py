@@ -74,6 +74,9 @@ def weeks_svg(
         days, middle, low, high = zip(*shown, strict=True)
         axes.fill_between(days, low, high, color=blue, alpha=0.25, linewidth=0)
         axes.plot(days, middle, "o-", color=blue, linewidth=1.5, markersize=3.5)
+    else:
+        axes.set_yticks([])
+    axes.set_xlim(min(weeks).toordinal() - 3, max(weeks).toordinal() + 3)
     # Every week is named where there are few, else about five of them: the names would run into each other.
     named = weeks[:: len(weeks) // 5 + 1]
     axes.set_xticks([week.toordinal() for week in named], [week.strftime("%m-%d") for week in named])

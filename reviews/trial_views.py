@@ -75,6 +75,7 @@ def trial(request: HttpRequest, version: str) -> HttpResponse:
         "may_decide": request.user.has_perm(DECIDES),
         "may_rerun": request.user.has_perm(RERUNS),
         "trial": Run.objects.trials_of(model_version).filter(state=Run.State.FINISHED).first(),
+        "has_been_active": services.has_been_active(model_version),
         "recent": RECENT,
         "few": FEW,
         "few_owners": FEW_OWNERS,

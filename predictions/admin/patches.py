@@ -40,7 +40,7 @@ class PatchAdmin(ActingAdmin):
         "visibility",
         "status",
         "label",
-        "probability",
+        "shown_probability",
         "model",
         "flags",
         "hidden_at",
@@ -104,7 +104,7 @@ class PatchAdmin(ActingAdmin):
         return patch.current_prediction.label if patch.current_prediction else None
 
     @admin.display(description=_("probability"))
-    def probability(self, patch: Patch) -> str | None:
+    def shown_probability(self, patch: Patch) -> str | None:
         return percent(patch.current_prediction)
 
     @admin.display(description=_("model"))

@@ -1,6 +1,6 @@
 """Every write, once: page, API and admin call the same functions. Keyword-only, one transaction each."""
 
-from predictions.services.activate import activate, activate_after_trial, register_model
+from predictions.services.activate import activate, activate_after_trial, has_been_active, register_model
 from predictions.services.explain import explain
 from predictions.services.moderate import admit, hide, show_again
 from predictions.services.opinion import ask
@@ -24,6 +24,7 @@ __all__ = [
     "drain",
     "expire",
     "explain",
+    "has_been_active",
     "hide",
     "kept_days",
     "left_today",

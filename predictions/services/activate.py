@@ -36,15 +36,20 @@ def activate_after_trial(
     """Activate a version that has been compared with the active one, or that may answer `without_trial` as said.
 
     trial: the shadow run that was looked at; the newest finished one unless it is named. The event tells which.
+    A version that was active before has been tried by all who used it: to go back needs no trial.
 
     Raises:
         NotTried: there is no such finished run, and nobody has said that there need be none.
     """
     finished = Run.objects.trials_of(model_version).filter(state=Run.State.FINISHED)
     found = finished.filter(pk=trial.pk).first() if trial else finished.first()
-    if found is None and not without_trial:
+    if found is None and not without_trial and not has_been_active(model_version):
         raise NotTried
     activate(model_version=model_version, actor=actor, trial=found)
+
+
+def has_been_active(model_version: ModelVersion) -> bool:
+    return Event.objects.filter(kind=Event.Kind.ACTIVATED, subject=model_version.version).exists()
 
 
 @transaction.atomic

@@ -17,9 +17,9 @@ SMALLEST = 0.001
 def percent(probability: float) -> str:
     """0.004 -> "0.4 %". Never a bare 0 or 100: a model is not certain."""
     if probability < SMALLEST:
-        return f"< {number_format(100 * SMALLEST, 1)}\N{NO-BREAK SPACE}%"
+        return f"<\N{NO-BREAK SPACE}{number_format(100 * SMALLEST, 1)}\N{NO-BREAK SPACE}%"
     if probability > 1 - SMALLEST:
-        return f"> {number_format(100 * (1 - SMALLEST), 1)}\N{NO-BREAK SPACE}%"
+        return f">\N{NO-BREAK SPACE}{number_format(100 * (1 - SMALLEST), 1)}\N{NO-BREAK SPACE}%"
     return f"{_rounded(probability, 1)}\N{NO-BREAK SPACE}%"
 
 

@@ -105,6 +105,14 @@ def test_retry(signed_in: Client, owner: User) -> None:
     assert list(Prediction.objects.values_list("status", flat=True).distinct()) == ["queued"]
 
 
+def test_the_history_of_a_row_is_its_events(signed_in: Client, owner: User, staff: User) -> None:
+    (prediction,) = submit_drawn(owner, 1)
+    services.hide(patch=prediction.patch, actor=staff)
+    page = signed_in.get(reverse("admin:predictions_patch_history", args=[prediction.patch_id]), follow=True)
+    assert page.request["PATH_INFO"] == reverse("admin:predictions_event_changelist")
+    assert [event.kind for event in page.context["cl"].result_list] == ["hidden"]
+
+
 def test_activate(signed_in: Client, staff: User, model_version: ModelVersion) -> None:
     second = ModelVersion.objects.create(version="second", sha256="2" * 64, card=model_version.card)
     assert "Select exactly one" in act(signed_in, "modelversion", "activate", model_version.pk, second.pk)

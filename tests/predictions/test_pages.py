@@ -269,13 +269,13 @@ def test_a_batch_shows_failures_first_and_follows_its_patches(signed_in: Client,
 @pytest.mark.parametrize(
     ("probability", "shown"),
     [
-        (0.0, "< 0.1"),
-        (0.00099, "< 0.1"),
+        (0.0, "<\N{NO-BREAK SPACE}0.1"),
+        (0.00099, "<\N{NO-BREAK SPACE}0.1"),
         (0.004, "0.4"),
         (0.5, "50.0"),
         (0.93079, "93.1"),
-        (0.9994, "> 99.9"),
-        (1.0, "> 99.9"),
+        (0.9994, ">\N{NO-BREAK SPACE}99.9"),
+        (1.0, ">\N{NO-BREAK SPACE}99.9"),
     ],
 )
 def test_a_probability_is_never_shown_as_certain(probability: float, shown: str) -> None:

@@ -199,7 +199,7 @@ def test_the_pages_cost_the_same_however_many_patches_there_are(
     for patch in tried(owner, other, *[(0.1, 0.9)] * number)[::2]:
         review(reviewer, patch, P)
     signed_in.get(address("trial"))  # fills the cache of the content types
-    for name, most in (("trial", 9), ("progress", 4), ("changed", 6)):
+    for name, most in (("trial", 10), ("progress", 4), ("changed", 6)):
         with django_assert_num_queries(most, info=name):
             assert signed_in.get(address(name)).status_code == 200
 
@@ -264,11 +264,17 @@ def test_without_a_finished_trial_the_extra_tick_is_needed(
     signed_in.post(address("activate"), {"without_trial": "on"})
     assert ModelVersion.objects.active() == other
     assert Event.objects.get(kind="activated", subject="other-1").payload["trial"] is None
+    # The former version has been tried by all who used it.
+    way_back = [reverse(f"trial:{name}", args=[model_version.version]) for name in ("trial", "activate")]
+    page = signed_in.get(way_back[0]).content.decode()
+    assert ("needs no trial" in page, 'name="without_trial"' in page) == (True, False)
+    signed_in.post(way_back[1])
+    assert ModelVersion.objects.active() == model_version
 
 
 def test_there_may_be_nothing_to_compare(signed_in: Client, model_version: ModelVersion) -> None:
     page = signed_in.get(reverse("trial:trial", args=[model_version.version])).content.decode()
-    assert "There is no other model" in page
+    assert "no other was compared with it yet" in page
     assert signed_in.get(reverse("trial:changed", args=[model_version.version])).status_code == 404
 
 

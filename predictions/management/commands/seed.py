@@ -10,6 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from predictions.services import seed
 from reviews.services import count_weeks
 
+PIXELS = 20_000
+
 
 class Command(BaseCommand):
     help = "Fills an empty development database with invented people, drawn patches, answers and reviews."
@@ -17,12 +19,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--rows", type=int, default=100_000, help="patches, each with a prediction")
         parser.add_argument(
-            "--with-pixels", type=int, default=20_000, help="of these the newest, which get drawn pixels (8 KB each)"
+            "--with-pixels",
+            type=int,
+            help="of these the newest, which get drawn pixels (8 KB each; 20,000 unless said)",
         )
 
-    def handle(self, *args: Any, rows: int, with_pixels: int, **options: Any) -> None:
+    def handle(self, *args: Any, rows: int, with_pixels: int | None, **options: Any) -> None:
         if not settings.IS_LOCAL:
             raise CommandError("Only a site on this machine (SITE_URL=http://127.0.0.1:...) is filled with inventions.")
+        with_pixels = min(rows, PIXELS) if with_pixels is None else with_pixels
         if not 0 < rows <= 5_000_000 or not 0 <= with_pixels <= rows:
             raise CommandError("--rows is from 1 to 5,000,000, and --with-pixels at most as many.")
         if not seed.has_model():
