@@ -14,13 +14,20 @@ import threading
 from typing import Any
 
 from celery import current_app
-from celery.signals import worker_process_init
+from celery.signals import worker_before_create_process, worker_process_init
 from django.db import close_old_connections, connection
 
 logger = logging.getLogger(__name__)
 
 WATCH_SECONDS = 3
 RUNS_PAUSE_SECONDS = 2
+
+
+@worker_before_create_process.connect
+def keep_what_is_shared(**kwargs: Any) -> None:
+    """What the parent has loaded stays out of the collector of cycles, which would write to it and so unshare it."""
+    gc.collect()
+    gc.freeze()
 
 
 @worker_process_init.connect

@@ -66,7 +66,7 @@ def test_export_download_erase(visitors: list[Visitor], processes: Processes, tm
     owner.goto("/accounts/login/")
     owner.get_by_label("Email").fill(EMAIL)
     owner.get_by_label("Password").fill(PASSWORD)
-    owner.locator("main").get_by_role("button").click()
+    owner.locator("main").get_by_role("button", name="Log in", exact=True).click()
     expect(owner.get_by_text("do not belong together")).to_be_visible()
     wait_for(lambda: not User.objects.exists(), what=processes.log("chores"))
     rows = [model.objects.count() for model in (Patch, PatchImage, Prediction, Export)]
