@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
 
 from accounts.models import User
@@ -64,14 +65,15 @@ def hide_reported(*, report: Report, actor: User) -> None:
 
 @transaction.atomic
 def dismiss_report(*, report: Report, actor: User) -> None:
-    """Nothing is wrong. A patch that only such reports had hidden is shown again.
+    """Nothing is wrong. A patch that only such reports had hidden is shown again, not what staff hid since.
 
     Raises:
         AlreadySettled: somebody was faster.
     """
     _settle(report, actor, ReportOutcome.DISMISSED)
-    others = Report.objects.filter(patch=report.patch_id, has_hidden=True).exclude(pk=report.pk)
-    if report.has_hidden and not others.exclude(outcome=ReportOutcome.DISMISSED).exists():
+    hiding = Report.objects.filter(patch=report.patch_id, has_hidden=True)
+    is_hidden_by_report = hiding.filter(patch__hidden_by=F("reporter")).exists()
+    if report.has_hidden and is_hidden_by_report and not hiding.exclude(outcome=ReportOutcome.DISMISSED).exists():
         show_again(patch=report.patch, actor=actor)
 
 

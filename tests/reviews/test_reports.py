@@ -128,6 +128,31 @@ def test_dismissing_one_report_shows_nothing_that_staff_have_hidden_for_another(
     assert not Report.objects.open().exists()
 
 
+def test_what_staff_hid_stays_hidden_when_the_report_that_hid_it_first_is_dismissed(
+    shared: Prediction, stranger: User, staff: User
+) -> None:
+    made = services.report(patch=shared.patch, reporter=stranger, reason=PERSONAL)
+    for _ in range(2):
+        patches.hide(patch=shared.patch, actor=staff)
+    services.dismiss_report(report=made, actor=staff)
+    assert is_hidden(shared)
+    assert [(kind, who) for kind, who, _ in events(shared)] == [
+        ("reported", "stranger@example.org"), ("hidden", "stranger@example.org"), ("hidden", staff.email),
+        ("report_settled", staff.email),
+    ]  # fmt: skip
+
+
+def test_to_admit_a_patch_dismisses_its_reports(shared: Prediction, stranger: User, staff: User) -> None:
+    made = services.report(patch=shared.patch, reporter=stranger, reason=PERSONAL)
+    patches.admit(patch=shared.patch, actor=staff)
+    made.refresh_from_db()
+    assert (made.outcome, made.settled_by, is_hidden(shared)) == ("dismissed", staff, False)
+    patches.hide(patch=shared.patch, actor=staff)
+    with pytest.raises(AlreadySettled):
+        services.dismiss_report(report=made, actor=staff)
+    assert is_hidden(shared)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_pressing_at_once_is_once(model_version: Any) -> None:
     owner, reporter, staff = (make_user(f"{name}@example.org") for name in ("owner", "reporter", "staff"))
