@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from django.contrib.auth.models import Group
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts.models import REVIEWERS, Scope, User
 from accounts.tokens import create_token
@@ -18,7 +20,9 @@ from predictions.uploads import ReceivedFile
 
 
 def make_user(email: str, *, password: str | None = None, **fields: Any) -> User:
-    return User.objects.create_user(email, password, **fields)
+    """Someone who has been here for a while, whose reports are believed."""
+    joined = {"date_joined": timezone.now() - timedelta(days=30)}
+    return User.objects.create_user(email, password, **(joined | fields))
 
 
 def make_reviewer(email: str) -> User:

@@ -11,8 +11,13 @@ from predictions.models import Event, Patch
 
 @transaction.atomic
 def hide(*, patch: Patch, actor: User) -> None:
-    """Take a patch out of everyone's sight but its owner's and staff's. Doing it twice is one event."""
-    if Patch.objects.filter(pk=patch.pk, hidden_at__isnull=True).update(hidden_at=Now(), hidden_by=actor):
+    """Take a patch out of everyone's sight but its owner's and staff's. Doing it twice is one event.
+
+    What somebody else had hidden is this actor's to answer for from now on: what staff hid stays hidden when a report
+    that had hidden it before is dismissed.
+    """
+    others = Patch.objects.filter(pk=patch.pk).exclude(hidden_at__isnull=False, hidden_by=actor)
+    if others.update(hidden_at=Now(), hidden_by=actor):
         Event.objects.create(kind=Event.Kind.HIDDEN, actor=actor, subject=str(patch.uuid))
 
 
@@ -25,7 +30,13 @@ def show_again(*, patch: Patch, actor: User) -> None:
 
 @transaction.atomic
 def admit(*, patch: Patch, actor: User) -> None:
-    """Say that a patch belongs in the gallery: what the gate flagged may be shown, what was hidden is again."""
+    """Say that a patch belongs in the gallery: what the gate flagged may be shown, what was hidden is again.
+
+    That dismisses what was reported of it.
+    """
     unsettled = Patch.objects.filter(pk=patch.pk).exclude(admitted_at__isnull=False, hidden_at__isnull=True)
     if unsettled.update(admitted_at=Now(), admitted_by=actor, hidden_at=None, hidden_by=None):
         Event.objects.create(kind=Event.Kind.ADMITTED, actor=actor, subject=str(patch.uuid))
+    if patch.reports.open().update(outcome="dismissed", settled_at=Now(), settled_by=actor):
+        payload = {"outcome": "dismissed"}
+        Event.objects.create(kind=Event.Kind.REPORT_SETTLED, actor=actor, subject=str(patch.uuid), payload=payload)

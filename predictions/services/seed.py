@@ -108,7 +108,8 @@ WHERE number % 10 = 1 AND has_pixels AND NOT is_failed;
 """
 MODERATION = """
 UPDATE predictions_patch SET hidden_at = created_at + interval '1 day', hidden_by_id = %(staff)s
-FROM seeded WHERE patch = predictions_patch.id AND is_public AND number %% 97 = 0;
+FROM (SELECT patch AS shared, row_number() OVER (ORDER BY number) AS nth FROM seeded WHERE is_public) AS counted
+WHERE shared = predictions_patch.id AND nth %% 40 = 1;
 UPDATE predictions_patch SET admitted_at = created_at + interval '1 day', admitted_by_id = %(staff)s
 FROM seeded WHERE patch = predictions_patch.id AND is_public AND flags <> '{}' AND number %% 4 = 0;
 INSERT INTO predictions_event (kind, actor_id, subject, payload, created_at)
@@ -160,7 +161,10 @@ FROM (
 ) AS said WHERE said.patch_id = predictions_patch.id;
 INSERT INTO reviews_report (uuid, patch_id, reporter_id, reason, comment, has_hidden, outcome, created_at)
 SELECT gen_random_uuid(), patch, (%(reviewers)s::bigint[])[1], 'other', 'invented', false, 'open', sent_at
-FROM seeded JOIN predictions_patch ON id = patch WHERE is_public AND hidden_at IS NULL AND number %% 331 = 0;
+FROM (
+    SELECT patch, sent_at, row_number() OVER (ORDER BY number) AS nth
+    FROM seeded JOIN predictions_patch ON id = patch WHERE is_public AND hidden_at IS NULL
+) AS shared WHERE nth %% 130 = 1;
 """
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from allauth.account.models import EmailAddress
 from django.db import transaction
+from django.db.models import F
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from accounts.models import User
 from predictions.models import Event, Patch
@@ -15,8 +18,11 @@ from reviews.models import Report, ReportOutcome, ReportReason
 from reviews.services.draw import lock_reviewer
 
 REPORTS_PER_DAY = 20
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 DISTRUSTED = timedelta(days=90)  # since a report of personal data was dismissed
+NEW = timedelta(days=1)  # an account, which whoever was turned away has again in a moment
+HIDES_PER_HOUR = 10  # by all users together; staff are told of the others too, and hide them
 
 
 @transaction.atomic
@@ -64,24 +70,36 @@ def hide_reported(*, report: Report, actor: User) -> None:
 
 @transaction.atomic
 def dismiss_report(*, report: Report, actor: User) -> None:
-    """Nothing is wrong. A patch that only such reports had hidden is shown again.
+    """Nothing is wrong. A patch that only such reports had hidden is shown again, not what staff hid since.
 
     Raises:
         AlreadySettled: somebody was faster.
     """
     _settle(report, actor, ReportOutcome.DISMISSED)
-    others = Report.objects.filter(patch=report.patch_id, has_hidden=True).exclude(pk=report.pk)
-    if report.has_hidden and not others.exclude(outcome=ReportOutcome.DISMISSED).exists():
+    hiding = Report.objects.filter(patch=report.patch_id, has_hidden=True)
+    is_hidden_by_report = hiding.filter(patch__hidden_by=F("reporter")).exists()
+    if report.has_hidden and is_hidden_by_report and not hiding.exclude(outcome=ReportOutcome.DISMISSED).exists():
         show_again(patch=report.patch, actor=actor)
 
 
 def _is_believed(patch: Patch, reporter: User) -> bool:
-    """Whether the word of one user hides a patch: not if staff found nothing there, or in what they reported lately."""
+    """Whether the word of one user hides a patch: not if staff found nothing there, or in what they reported lately.
+
+    Nor that of an account that is new and whose address nobody has confirmed, nor more than HIDES_PER_HOUR of all.
+    """
+    if reporter.date_joined > timezone.now() - NEW and not _is_confirmed(reporter):
+        return False
+    if Report.objects.filter(has_hidden=True, created_at__gt=Now() - HOUR).count() >= HIDES_PER_HOUR:
+        return False
     dismissed = Report.objects.filter(reason=ReportReason.PERSONAL_DATA, outcome=ReportOutcome.DISMISSED)
     return not (
         dismissed.filter(patch=patch).exists()
         or dismissed.filter(reporter=reporter, settled_at__gt=Now() - DISTRUSTED).exists()
     )
+
+
+def _is_confirmed(user: User) -> bool:
+    return EmailAddress.objects.filter(user=user, verified=True).exists()
 
 
 def _settle(report: Report, actor: User, outcome: ReportOutcome) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import User
 from predictions import services as patches
@@ -126,6 +128,56 @@ def test_dismissing_one_report_shows_nothing_that_staff_have_hidden_for_another(
     services.hide_reported(report=offensive, actor=staff)
     assert is_hidden(shared)
     assert not Report.objects.open().exists()
+
+
+@pytest.mark.parametrize("is_verified", [False, True])
+def test_a_new_account_hides_nothing_by_itself_unless_its_address_is_confirmed(
+    shared: Prediction, is_verified: bool
+) -> None:
+    newcomer = make_user("new@example.org", date_joined=timezone.now())
+    EmailAddress.objects.create(user=newcomer, email=newcomer.email, verified=is_verified, primary=True)
+    made = services.report(patch=shared.patch, reporter=newcomer, reason=PERSONAL)
+    assert (made.outcome, made.has_hidden, is_hidden(shared)) == ("open", is_verified, is_verified)
+
+
+def test_all_users_together_hide_only_so_many_an_hour(
+    owner: User, model_version: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_service, "HIDES_PER_HOUR", 2)
+    rows = submit_drawn(owner, 1, 2, 3, visibility=Visibility.PUBLIC)
+    for number, row in enumerate(rows):
+        reporter = make_user(f"reporter{number}@example.org")
+        services.report(patch=row.patch, reporter=reporter, reason=PERSONAL)
+    assert [is_hidden(row) for row in rows] == [True, True, False]
+    assert Report.objects.open().count() == 3
+    Report.objects.update(created_at=timezone.now() - report_service.HOUR)
+    late = services.report(patch=rows[2].patch, reporter=make_user("late@example.org"), reason=PERSONAL)
+    assert late.has_hidden
+
+
+def test_what_staff_hid_stays_hidden_when_the_report_that_hid_it_first_is_dismissed(
+    shared: Prediction, stranger: User, staff: User
+) -> None:
+    made = services.report(patch=shared.patch, reporter=stranger, reason=PERSONAL)
+    for _ in range(2):
+        patches.hide(patch=shared.patch, actor=staff)
+    services.dismiss_report(report=made, actor=staff)
+    assert is_hidden(shared)
+    assert [(kind, who) for kind, who, _ in events(shared)] == [
+        ("reported", "stranger@example.org"), ("hidden", "stranger@example.org"), ("hidden", staff.email),
+        ("report_settled", staff.email),
+    ]  # fmt: skip
+
+
+def test_to_admit_a_patch_dismisses_its_reports(shared: Prediction, stranger: User, staff: User) -> None:
+    made = services.report(patch=shared.patch, reporter=stranger, reason=PERSONAL)
+    patches.admit(patch=shared.patch, actor=staff)
+    made.refresh_from_db()
+    assert (made.outcome, made.settled_by, is_hidden(shared)) == ("dismissed", staff, False)
+    patches.hide(patch=shared.patch, actor=staff)
+    with pytest.raises(AlreadySettled):
+        services.dismiss_report(report=made, actor=staff)
+    assert is_hidden(shared)
 
 
 @pytest.mark.django_db(transaction=True)
