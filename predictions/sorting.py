@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import F, Q
@@ -61,11 +61,15 @@ def _number(text: str) -> float | None:
 
 
 def _time(text: str) -> datetime | None:
+    """In UTC, for PostgreSQL does not read every offset that Python writes."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        if found.tzinfo is None:
+            return None
+        found = found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo and found.year in YEARS else None
+    return found if found.year in YEARS else None
 
 
 NEWEST = Sort("newest", _("newest first"), is_descending=True)

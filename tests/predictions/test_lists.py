@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +13,7 @@ from django.db.models import F
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
@@ -182,14 +182,23 @@ def test_rows_that_come_and_go_while_one_pages_shift_nothing(owner: User) -> Non
 
 WORDS = st.sampled_from(["", "0.5", "1e-9", "nan", "inf", "-1", "1e400", "2026-11-24T00:00:00+00:00", "2026-11-24",
                          "9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+14:00"])  # fmt: skip
+OFFSETS = st.integers(-1439, 1439).map(timezone.get_fixed_timezone)  # minutes
+TIMES = st.datetimes(timezones=OFFSETS).map(datetime.isoformat)
 POSITIONS = st.one_of(
     st.text(max_size=40),
-    st.builds(lambda key, number: f"{key} {number}", WORDS | st.floats().map(repr), st.integers().map(str) | WORDS),
+    st.builds(
+        lambda key, number: f"{key} {number}", WORDS | TIMES | st.floats().map(repr), st.integers().map(str) | WORDS
+    ),
+    st.builds(lambda time, number: f"{time} {number}", TIMES, st.integers(0, 9)),
 )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
 @given(position=POSITIONS, sort=st.sampled_from([*SORTS, "x\0"]), is_reverse=st.booleans(), is_raw=st.booleans())
+@example(position="1970-01-01T00:00:00+23:59 5", sort="newest", is_reverse=False, is_raw=False)
+@example(position="1970-01-01T00:00:00+23:59 5", sort="oldest", is_reverse=True, is_raw=False)
+@example(position="9998-12-31T23:59:59-23:59 5", sort="newest", is_reverse=False, is_raw=False)
+@example(position="0001-01-01T00:00:00+23:59 5", sort="newest", is_reverse=False, is_raw=False)
 def test_no_cursor_breaks_a_list(signed_in: Client, position: str, sort: str, is_reverse: bool, is_raw: bool) -> None:
     packed = f"p={position}{'&r=1' if is_reverse else ''}".encode("utf-8", "surrogatepass")
     cursor = position if is_raw else b64encode(packed).decode()
