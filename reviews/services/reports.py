@@ -99,7 +99,7 @@ def _is_believed(patch: Patch, reporter: User) -> bool:
 
 
 def _is_confirmed(user: User) -> bool:
-    return EmailAddress.objects.filter(user=user, verified=True).exists()
+    return bool(EmailAddress.objects.filter(user=user, verified=True).exists())  # allauth carries no types
 
 
 def _settle(report: Report, actor: User, outcome: ReportOutcome) -> None:
