@@ -255,7 +255,6 @@ def test_progress_is_asked_for_until_it_is_there(owner: User, client: Client) ->
     page = client.get(reverse("data:home")).content.decode()
     assert f'hx-get="{address}"' in page
     assert '<meta http-equiv="refresh"' in page
-    assert f'action="{reverse("data:ask")}"' not in page
     Export.objects.update(status="running", lease_until=Now(), patches=2000, patches_done=1500)
     assert "1,500 of 2,000 patches" in client.get(address).content.decode()
     Export.objects.update(lease_until=Now() - timedelta(seconds=1))

@@ -110,7 +110,7 @@ def test_the_history_of_a_row_is_its_events(signed_in: Client, owner: User, staf
     services.hide(patch=prediction.patch, actor=staff)
     page = signed_in.get(reverse("admin:predictions_patch_history", args=[prediction.patch_id]), follow=True)
     assert page.request["PATH_INFO"] == reverse("admin:predictions_event_changelist")
-    assert [event.kind for event in page.context["cl"].result_list] == ["hidden"]
+    assert [event.kind for event in page.context["cl"].result_list] == ["opened", "hidden"]
 
 
 def test_activate(signed_in: Client, staff: User, model_version: ModelVersion) -> None:
