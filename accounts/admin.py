@@ -9,7 +9,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.models import Group, Permission
 from django.db.models import Count, Exists, IntegerField, ManyToManyField, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, Now
@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import people
 from accounts.models import SECOND_FACTORS, ApiToken, User
 from predictions.admin.base import ActingAdmin, run_on_each, staff_of, to_confirm
+from predictions.exceptions import ServiceError
 from predictions.models import Usage
 from predictions.services.quota import DAY
 
@@ -61,7 +62,7 @@ class UserAdmin(ActingAdmin):
         factors = Authenticator.objects.filter(user=OuterRef("pk"), type__in=SECOND_FACTORS)
         sent = Subquery(mine.annotate(sent=Sum("number")).values("sent"), output_field=IntegerField())
         number = Subquery(tokens.annotate(number=Count("pk")).values("number"), output_field=IntegerField())
-        users: QuerySet[User] = super().get_queryset(request)
+        users: QuerySet[User] = super().get_queryset(request).filter(erased_at__isnull=True)
         return users.annotate(_factor=Exists(factors), _sent=Coalesce(sent, 0), _tokens=Coalesce(number, 0))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -86,7 +87,10 @@ class UserAdmin(ActingAdmin):
             people.set_quota(user=user, actor=actor, patches_per_day=form.cleaned_data["patches_per_day"])
         if actor.is_superuser and set(ROLES) & set(form.changed_data):
             said = {name: form.cleaned_data[name] for name in ("is_staff", "is_superuser", "groups")}
-            people.set_roles(user=user, actor=actor, permissions=form.cleaned_data["user_permissions"], **said)
+            try:
+                people.set_roles(user=user, actor=actor, permissions=form.cleaned_data["user_permissions"], **said)
+            except ServiceError as refusal:
+                self.message_user(request, str(refusal), messages.ERROR)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         """Groups and permissions are saved with the rest, above."""

@@ -5,4 +5,4 @@ class AccountsConfig(AppConfig):
     name = "accounts"
 
     def ready(self) -> None:
-        from accounts import worker  # noqa: F401  (connects to Celery's signals)
+        from accounts import signals, worker  # noqa: F401  (connect to signals of allauth and Celery)

@@ -19,11 +19,10 @@ from django.contrib.sessions.models import Session
 from django.db import models, transaction
 from django.db.models import ForeignObjectRel
 from django.db.models.functions import Now
-from django.utils.translation import gettext_lazy as _
 
 from accounts.exports import drop_chunks
 from accounts.models import ApiToken, Counter, Export, User
-from predictions.exceptions import ServiceError
+from accounts.people import refuse_last_superuser
 from predictions.models import Batch, Event, Patch
 from reviews.models import Draw, Outcome, Report, Review
 
@@ -36,12 +35,6 @@ FIRST: tuple[type[models.Model], ...] = (Batch, Patch)
 WORDS: dict[type[models.Model], dict[str, str]] = {Review: {"comment": ""}, Report: {"comment": ""}}
 
 
-class LastSuperuser(ServiceError):
-    code = "last_superuser"
-    message = _("You are the only superuser of this site. Make somebody else one first, then erase this account.")
-    status = 409
-
-
 @transaction.atomic
 def erase(*, user: User, by: str = "owner") -> None:
     """Close the account for good: sessions and tokens end, its patches are shown to nobody, its address is free.
@@ -51,9 +44,7 @@ def erase(*, user: User, by: str = "owner") -> None:
     Raises:
         LastSuperuser: nobody else could give roles.
     """
-    superusers = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").select_for_update()
-    if [one.pk for one in superusers] == [user.pk]:
-        raise LastSuperuser
+    refuse_last_superuser(user)
     closed = User.objects.filter(pk=user.pk, erased_at__isnull=True).update(
         email=f"{uuid4()}@erased.invalid",
         password=make_password(None),

@@ -82,8 +82,8 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
 
     @cached_property
     def is_reviewer(self) -> bool:
-        """Whether they may say what patches show: staff, and those who are in the group. Asked once a request."""
-        return self.is_active and (self.is_staff or self.groups.filter(name=REVIEWERS).exists())
+        """Whether they may say what patches show: who acts as staff, and those in the group. Asked once a request."""
+        return self.is_active and (self.sees_all or self.groups.filter(name=REVIEWERS).exists())
 
     @cached_property
     def sees_all(self) -> bool:

@@ -17,6 +17,12 @@ from predictions.exceptions import ServiceError
 from predictions.models import Event
 
 
+class LastSuperuser(ServiceError):
+    code = "last_superuser"
+    message = _("This is the only superuser of the site. Make somebody else one first.")
+    status = 409
+
+
 class NotYours(ServiceError):
     code = "not_yours"
     message = _("Only a superuser changes the account of staff, and nobody closes their own.")
@@ -34,7 +40,8 @@ def set_active(*, user: User, actor: User, is_active: bool) -> None:
     """
     if user.pk == actor.pk or (user.is_staff and not actor.is_superuser):
         raise NotYours
-    if not User.objects.filter(pk=user.pk).exclude(is_active=is_active).update(is_active=is_active):
+    there = User.objects.filter(pk=user.pk, erased_at__isnull=True)
+    if not there.exclude(is_active=is_active).update(is_active=is_active):
         return
     if not is_active:
         end_sessions(user)
@@ -65,9 +72,12 @@ def set_roles(
 
     Raises:
         NotYours: the actor is no superuser.
+        LastSuperuser: nobody else could give roles.
     """
     if not actor.is_superuser:
         raise NotYours
+    if not is_superuser:
+        refuse_last_superuser(user)
     found = User.objects.select_for_update().get(pk=user.pk)
     roles = {"is_staff": is_staff, "is_superuser": is_superuser}
     changes: dict[str, object] = {name: value for name, value in roles.items() if getattr(found, name) != value}
@@ -81,6 +91,13 @@ def set_roles(
         changes["permissions"] = sorted(permission.codename for permission in permissions)
     if changes:
         _record(Event.Kind.ROLES_SET, actor, user, **changes)
+
+
+def refuse_last_superuser(user: User) -> None:
+    """In a transaction. Raises LastSuperuser if nobody else could give roles."""
+    superusers = User.objects.filter(is_superuser=True, is_active=True).order_by("pk").select_for_update()
+    if [one.pk for one in superusers] == [user.pk]:
+        raise LastSuperuser
 
 
 @transaction.atomic
@@ -104,9 +121,9 @@ def reset_mfa(*, user: User, actor: User | None = None) -> int:
     return removed
 
 
-def end_sessions(user: User) -> None:
-    """Sign them out everywhere."""
-    sessions = UserSession.objects.filter(user=user)
+def end_sessions(user: User, *, except_key: str | None = None) -> None:
+    """Sign them out everywhere, but for the session of this key."""
+    sessions = UserSession.objects.filter(user=user).exclude(session_key=except_key or "")
     keys = list(sessions.values_list("session_key", flat=True))
     import_module(settings.SESSION_ENGINE).SessionStore.get_model_class().objects.filter(session_key__in=keys).delete()
     sessions.delete()

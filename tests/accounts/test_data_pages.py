@@ -139,5 +139,5 @@ def test_the_last_superuser_is_told_why_not(client: Client) -> None:
     client.force_login(last)
     response = client.post(ERASE, {"email": last.email, "password": PASSWORD})
     assert response.status_code == 400
-    assert "You are the only superuser" in response.content.decode()
+    assert "the only superuser of the site" in response.content.decode()
     assert get_user(client) == last

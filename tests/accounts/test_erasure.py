@@ -18,8 +18,9 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts import erasure
-from accounts.erasure import LastSuperuser, erase, relations, remove_some
+from accounts.erasure import erase, relations, remove_some
 from accounts.models import Counter, User
+from accounts.people import LastSuperuser
 from predictions.exceptions import AccountClosed
 from predictions.models import Event, Patch, PatchImage, Prediction, Visibility
 from reviews.models import Draw, Review

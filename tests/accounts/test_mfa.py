@@ -8,7 +8,7 @@ from django.contrib.auth import get_user
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
-from pytest_django import Settings
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from accounts.models import User
 from predictions.models import Batch, Event, Patch
@@ -59,6 +59,23 @@ def test_staff_without_a_second_factor_see_what_anybody_sees(
     set_up_app(signed_in, PASSWORD)
     assert signed_in.get(prediction.get_absolute_url()).status_code == 200
     assert Event.objects.filter(kind="opened", actor=helper).count() == 1
+
+
+def test_a_session_of_the_password_alone_ends_when_a_second_factor_is_added(
+    signed_in: Client, helper: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    other = Client()
+    other.post(reverse("account_login"), LOGIN)
+    assert get_user(other) == helper
+    with django_capture_on_commit_callbacks(execute=True):
+        set_up_app(signed_in, PASSWORD)
+    assert (get_user(signed_in).is_authenticated, get_user(other).is_authenticated) == (True, False)
+
+
+def test_staff_without_a_second_factor_are_no_reviewers(signed_in: Client, helper: User) -> None:
+    assert signed_in.get(reverse("reviews:next")).status_code == 403
+    set_up_app(signed_in, PASSWORD)
+    assert signed_in.get(reverse("reviews:next")).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["", "predictions/patch/", "accounts/user/", "jsi18n/", "r/1/1/", "nothing/"])

@@ -103,6 +103,13 @@ def test_a_quota_may_be_more_than_what_everybody_has(
     assert len(submit_drawn(owner, 1, 2)) == 2
 
 
+def test_the_only_superuser_stays_one(signed_in: Client, staff: User) -> None:
+    address = reverse(f"admin:{USERS}_change", args=[staff.pk])
+    page = signed_in.post(address, form_of(staff, is_superuser=""), follow=True).content.decode()
+    staff.refresh_from_db()
+    assert ("only superuser" in page, staff.is_superuser) == (True, True)
+
+
 def test_superusers_give_roles_and_an_event_names_them(signed_in: Client, staff: User, owner: User) -> None:
     group, permission = Group.objects.get(name="reviewers"), Permission.objects.get(codename="view_patch")
     address = reverse(f"admin:{USERS}_change", args=[owner.pk])

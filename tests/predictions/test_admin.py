@@ -105,6 +105,20 @@ def test_retry(signed_in: Client, owner: User) -> None:
     assert list(Prediction.objects.values_list("status", flat=True).distinct()) == ["queued"]
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "accounts/user/?password__startswith=p",
+        "accounts/apitoken/?digest__startswith=a",
+        "predictions/patch/?original_name__startswith=a",
+        "predictions/patch/?visibility__exact=%00",
+        "accounts/user/?email=%00",
+    ],
+)
+def test_only_the_filters_on_the_page_are_taken(signed_in: Client, address: str) -> None:
+    assert signed_in.get(f"{reverse('admin:index')}{address}").status_code == 400
+
+
 def test_the_history_of_a_row_is_its_events(signed_in: Client, owner: User, staff: User) -> None:
     (prediction,) = submit_drawn(owner, 1)
     services.hide(patch=prediction.patch, actor=staff)
