@@ -251,7 +251,7 @@ def visible_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
 
 
 def _own_prediction(request: HttpRequest, prediction_id: UUID) -> Prediction:
-    own = Prediction.objects.filter(patch__owner=_user(request)).select_related("patch")
+    own = Prediction.objects.filter(patch__owner=_user(request)).visible_to(request.user).select_related("patch")
     return get_object_or_404(own, uuid=prediction_id)
 
 
@@ -307,6 +307,7 @@ def _other_opinions(request: HttpRequest, prediction: Prediction, *, may_ask: bo
 
 def _batch_context(request: HttpRequest, batch_id: UUID) -> dict[str, Any]:
     found = get_object_or_404(Batch.objects.visible_to(request.user), uuid=batch_id)
+    services.note_batch_opening(batch=found, reader=request.user)
     answer = "patch__current_prediction"
     counts = found.counts()
     items = found.items.select_related(answer)

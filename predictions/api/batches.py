@@ -15,6 +15,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from idc_site.api_schema import example, header, links_to, operation
+from predictions import services
 from predictions.api.access import user_of
 from predictions.api.schema import BATCH, ID, SITE
 from predictions.api.serializers import BatchSerializer
@@ -80,7 +81,9 @@ class BatchCsv(APIView):
 
 
 def _batch(request: Request, batch_id: UUID) -> Batch:
-    return get_object_or_404(Batch.objects.visible_to(user_of(request)), uuid=batch_id)
+    found = get_object_or_404(Batch.objects.visible_to(user_of(request)), uuid=batch_id)
+    services.note_batch_opening(batch=found, reader=user_of(request))
+    return found
 
 
 def _pieces(batch: Batch) -> Iterator[list[tuple[Any, ...]]]:

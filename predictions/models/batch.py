@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Count, Q
 from django.db.models.functions import Now
 
-from predictions.models.patch import Patch, Source
+from predictions.models.patch import Patch, Source, of_erased_accounts
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -30,10 +30,10 @@ def outcomes() -> dict[str, Count]:
 
 class BatchQuerySet(models.QuerySet["Batch"]):
     def visible_to(self, user: User | AnonymousUser) -> BatchQuerySet:
-        """Batches hold file names: they are for their owner, and for staff."""
+        """Batches hold file names: they are for their owner, and for staff; of an erased account for nobody."""
         if not user.is_authenticated:
             return self.none()
-        return self.all() if user.sees_all else self.filter(owner=user)
+        return self.exclude(of_erased_accounts()) if user.sees_all else self.filter(owner=user)
 
 
 class Batch(models.Model):

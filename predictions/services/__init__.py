@@ -8,7 +8,14 @@ from predictions.services.queue import drain, retry, sweep
 from predictions.services.quota import left_today, most_a_day, used_today
 from predictions.services.retain import expire, kept_days, overdue, set_retention
 from predictions.services.runs import advance_runs, cancel_run, start_rerun, start_rerun_of, start_shadow
-from predictions.services.share import allow_review, note_export, note_opening, set_visibility, share_again
+from predictions.services.share import (
+    allow_review,
+    note_batch_opening,
+    note_export,
+    note_opening,
+    set_visibility,
+    share_again,
+)
 from predictions.services.submit import Submission, submit
 from predictions.services.withdraw import withdraw
 
@@ -29,6 +36,7 @@ __all__ = [
     "kept_days",
     "left_today",
     "most_a_day",
+    "note_batch_opening",
     "note_export",
     "note_opening",
     "overdue",

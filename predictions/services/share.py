@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from predictions.exceptions import NotTheirsToShare
-from predictions.models import Event, Patch, Visibility
+from predictions.models import Batch, Event, Patch, Visibility
 from predictions.services.forget import refuse_forgotten
 
 NOTED_EVERY = timedelta(hours=1)
@@ -83,10 +83,20 @@ def note_export(*, actor: User, what: str, number: int) -> None:
 
 def note_opening(*, patch: Patch, reader: User | AnonymousUser) -> None:
     """Write down that a member of staff sees somebody's private patch: once an hour for each of both."""
-    if not reader.is_authenticated or not reader.sees_all or patch.owner_id == reader.pk or patch.is_public:
+    if not patch.is_public:
+        _note_opening(patch, reader)
+
+
+def note_batch_opening(*, batch: Batch, reader: User | AnonymousUser) -> None:
+    """The same of somebody's batch, which holds file names and the answers of private patches."""
+    _note_opening(batch, reader)
+
+
+def _note_opening(opened: Patch | Batch, reader: User | AnonymousUser) -> None:
+    if not reader.is_authenticated or not reader.sees_all or opened.owner_id == reader.pk:
         return
     lately = Event.objects.filter(
-        kind=Event.Kind.OPENED, actor=reader, subject=str(patch.uuid), created_at__gte=Now() - NOTED_EVERY
+        kind=Event.Kind.OPENED, actor=reader, subject=str(opened.uuid), created_at__gte=Now() - NOTED_EVERY
     )
     if lately.exists():
         return
@@ -94,4 +104,4 @@ def note_opening(*, patch: Patch, reader: User | AnonymousUser) -> None:
         # A page and its picture are opened at once: one of them writes, the other then finds it.
         User.objects.select_for_update(no_key=True).get(pk=reader.pk)
         if not lately.exists():
-            Event.objects.create(kind=Event.Kind.OPENED, actor=reader, subject=str(patch.uuid))
+            Event.objects.create(kind=Event.Kind.OPENED, actor=reader, subject=str(opened.uuid))

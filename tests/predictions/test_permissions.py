@@ -7,12 +7,13 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
 from predictions import services
-from predictions.models import Batch, BatchItem, Patch, Prediction, Purpose, Visibility
+from predictions.models import Batch, BatchItem, Event, Patch, Prediction, Purpose, Visibility
 from tests.factories import answer, fail, submit_drawn
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -128,6 +129,15 @@ def test_only_owners_change_a_patch(
         assert list(Patch.objects.values_list("pk", "visibility")) == before
 
 
+@pytest.mark.parametrize("action", ["visibility", "review", "ask", "retry", "delete"])
+def test_a_shadow_is_to_its_owner_as_an_unknown_id(
+    action: str, client: Client, owner: User, states: dict[str, Prediction]
+) -> None:
+    client.force_login(owner)
+    fields = {"visibility": "private", "review": "ended", "model": states["shadow"].model_version.version}
+    assert client.post(reverse(f"predictions:{action}", args=[states["shadow"].uuid]), fields).status_code == 404
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_a_batch_is_for_its_owner_and_staff(
     reader: str, client: Client, readers: dict[str, User | AnonymousUser], states: dict[str, Prediction]
@@ -137,6 +147,24 @@ def test_a_batch_is_for_its_owner_and_staff(
     for name in ("batch", "batch-progress"):
         status = client.get(reverse(name, args=[batch.uuid])).status_code
         assert status == (200 if reader in ("owner", "staff") else 404)
+
+
+@pytest.mark.parametrize("name", ["batch", "batch-progress", "api:batch", "api:batch-csv"])
+def test_staff_who_open_a_batch_leave_one_line_and_of_an_erased_account_see_none(
+    name: str, client: Client, owner: User, staff: User
+) -> None:
+    submit_drawn(owner, 1)
+    batch = Batch.objects.get()
+    for reader in (owner, staff):
+        client.force_login(reader)
+        for _ in range(2):
+            response = client.get(reverse(name, args=[batch.uuid]))
+            b"".join(response)
+            assert response.status_code == 200
+    opened = Event.objects.filter(kind="opened").values_list("actor__email", "subject")
+    assert list(opened) == [("staff@example.org", str(batch.uuid))]
+    User.objects.filter(pk=owner.pk).update(is_active=False, erased_at=Now())
+    assert client.get(reverse(name, args=[batch.uuid])).status_code == 404
 
 
 def test_history_holds_ones_own_patches_only(client: Client, owner: User, stranger: User) -> None:
@@ -189,8 +217,6 @@ def test_deleting_removes_rows_and_bytes_and_leaves_a_line_in_the_batch(owner: U
 
 
 def test_sharing_hiding_and_admitting_twice_is_one_event_each(owner: User, staff: User) -> None:
-    from predictions.models import Event
-
     (prediction,) = submit_drawn(owner, 1)
     patch = prediction.patch
     for _ in range(2):
