@@ -92,7 +92,8 @@ def _let_go(user: User, relation: ForeignObjectRel) -> bool:
     model, name = relation.related_model, relation.field.name
     rows = model._base_manager.filter(**{name: user})
     if relation.on_delete is models.CASCADE:
-        keys = list(rows.order_by("pk").values_list("pk", flat=True)[:AT_ONCE])
+        # Locked before what hangs on them: so does who answers, or looks for, what is going.
+        keys = list(rows.order_by("pk").select_for_update().values_list("pk", flat=True)[:AT_ONCE])
         model._base_manager.filter(pk__in=keys).delete()
     else:
         keys = list(rows.order_by("pk").values_list("pk", flat=True)[:ROWS_AT_ONCE])

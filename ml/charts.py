@@ -76,7 +76,8 @@ def weeks_svg(
         axes.plot(days, middle, "o-", color=blue, linewidth=1.5, markersize=3.5)
     else:
         axes.set_yticks([])
-    axes.set_xlim(min(weeks).toordinal() - 3, max(weeks).toordinal() + 3)
+    if weeks:
+        axes.set_xlim(min(weeks).toordinal() - 3, max(weeks).toordinal() + 3)
     # Every week is named where there are few, else about five of them: the names would run into each other.
     named = weeks[:: len(weeks) // 5 + 1]
     axes.set_xticks([week.toordinal() for week in named], [week.strftime("%m-%d") for week in named])

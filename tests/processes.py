@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import psutil
 from django.conf import settings
+from django.db import connection
 
 from idc_site.devserver import procfile
 
@@ -34,6 +35,13 @@ def wait_for(condition: Callable[[], T], *, seconds: float = 30, what: str = "")
         if time.monotonic() > deadline:
             raise AssertionError(f"Not within {seconds} s: {what or condition}")
         time.sleep(0.05)
+
+
+def somebody_waits_for_a_row() -> bool:
+    """Somebody in the test database waits for a lock that another holds."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def free_port() -> int:

@@ -54,22 +54,15 @@ def _drop(condition: Q) -> int:
     return len(keys)
 
 
-def known_again(known: dict[str, Patch], *, forget: bool) -> tuple[dict[str, Patch], dict[str, AlreadyShared]]:
-    """Patches that are sent again, by digest; and why some of them are not taken.
-
-    They are locked, as they are now, if the wish to forget has to do with any of them. In a transaction.
-    """
-    if not forget and not any(patch.is_to_be_forgotten for patch in known.values()):
-        return known, {}
-    rows = Patch.objects.filter(pk__in=[patch.pk for patch in known.values()]).order_by("pk")
-    locked = {patch.sha256: patch for patch in rows.select_for_update(no_key=True)}
-    return locked, {digest: AlreadyShared() for digest, patch in locked.items() if forget and patch.is_public}
+def refused_again(known: Mapping[str, Patch], *, forget: bool) -> dict[str, AlreadyShared]:
+    """Why some of the patches that are sent again are not taken, by digest. known: locked."""
+    return {digest: AlreadyShared() for digest, patch in known.items() if forget and patch.is_public}
 
 
 def settle(known: Sequence[Patch], sent: Mapping[str, ReceivedFile], *, owner: User, forget: bool) -> None:
     """Bring patches that were sent before in line with what their owner wants this time.
 
-    known: as `known_again` gave them, their current prediction being the active model's. sent: the files, by digest.
+    known: locked, none of them refused, their current prediction being the active model's. sent: the files, by digest.
     forget: they are marked and closed to reviewers, and their pixels go now if the answer is there. Not forget: those
     that were marked are ordinary from now on, private as they were. Pixels that were dropped are stored again if they
     are to be kept, or if the active model has yet to answer.

@@ -26,7 +26,7 @@ FROM (SELECT) AS once LEFT JOIN predictions_modelversion AS version ON version.i
 
 @dataclass(frozen=True)
 class Found:
-    """known: patches that were sent before, by digest. Keys are for new rows: one batch, n patches, n predictions.
+    """known: patches that were sent before, by digest, locked. Keys are for new rows: batch, n patches, n predictions.
 
     model_version: the active one, None if there is none. Its card is read when it is asked for.
     """
@@ -58,8 +58,9 @@ def look(owner: User, digests: Collection[str]) -> Found:
     with connection.cursor() as cursor:
         cursor.execute(LOOK, {"owner": owner.pk, "digests": list(digests), "number": len(digests)})
         ((known, batch_key, patch_keys, prediction_keys, *version),) = cursor.fetchall()
+    rows = Patch.objects.filter(pk__in=known).order_by("pk").select_for_update(no_key=True)
     return Found(
-        known={patch.sha256: patch for patch in Patch.objects.filter(pk__in=known)} if known else {},
+        known={patch.sha256: patch for patch in rows} if known else {},
         batch_key=batch_key,
         patch_keys=patch_keys,
         prediction_keys=prediction_keys,

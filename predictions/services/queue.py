@@ -51,15 +51,19 @@ WORKER_LOST = gettext_noop("The analysis was interrupted each time it was tried.
 
 # unnest takes arrays of arrays apart, so the flags of a row travel as one text: "blurred,unlike", or "" for none.
 # Who waits for these answers is told in the same statement (predictions/waiting.py).
+# A patch is locked before what was answered about it, as everywhere: a trigger writes the answer beside the patch, and
+# whoever shares, sends again or deletes it holds the patch and then wants the row.
 FINISH = """
-WITH finished AS (
+WITH locked AS MATERIALIZED (
+SELECT id FROM predictions_patch WHERE id = ANY(%(patches)s::bigint[]) ORDER BY id FOR NO KEY UPDATE
+), finished AS (
 UPDATE predictions_prediction AS job
 SET status = 'succeeded', probability = answer.probability, embedding = answer.embedding,
     flags = string_to_array(answer.flags, ','), finished_at = clock_timestamp(), lease_until = NULL,
     error_code = '', error_message = ''
 FROM unnest(
     %(ids)s::bigint[], %(attempts)s::int[], %(probabilities)s::float8[], %(embeddings)s::bytea[], %(flags)s::text[]
-) AS answer(id, attempt, probability, embedding, flags)
+) AS answer(id, attempt, probability, embedding, flags), (SELECT count(*) FROM locked) AS held
 WHERE job.id = answer.id AND job.status = 'running' AND job.attempt = answer.attempt
 RETURNING job.id
 )
@@ -255,6 +259,7 @@ def _finish(
         cursor.execute(
             FINISH,
             {
+                "patches": [job.patch_id for job in jobs],
                 "ids": [job.pk for job in jobs],
                 "attempts": [job.attempt for job in jobs],
                 "probabilities": [float(probability) for probability in output.probability],

@@ -160,8 +160,10 @@ def _fill(run: Run) -> bool:
     if not passed:
         Run.objects.filter(pk=run.pk).update(state=State.WORKING)
         return True
-    wanted = _wanted(run, Patch.objects.filter(pk__in=passed))
-    current = dict(wanted.order_by("pk").values_list("pk", "current_prediction"))
+    wanted = _wanted(run, Patch.objects.filter(pk__in=passed)).order_by("pk")
+    # Locked before their predictions, as everywhere, so that who deletes one in this moment waits, or we do.
+    locked = wanted.select_for_update(no_key=True, of=("self",))
+    current = dict(locked.values_list("pk", "current_prediction"))
     asked, known = _join(run, current)
     new = [
         Prediction(
@@ -241,10 +243,12 @@ def _awaited(run: Run) -> QuerySet[Prediction]:
 
 def _count(run: Run) -> int:
     """Count what was answered since, and make answers of the active version the current ones; return how many."""
-    ended = _awaited(run).filter(status__in=ENDED).select_for_update(skip_locked=True, no_key=True)
-    rows = list(ended.values_list("pk", "patch", "status")[:CHUNK])
-    if not rows:
+    ended = _awaited(run).filter(status__in=ENDED)
+    patches = Patch.objects.filter(pk__in=ended.values("patch")[:CHUNK]).order_by("pk")
+    locked = list(patches.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
+    if not locked:
         return 0
+    rows = list(ended.filter(patch__in=locked).select_for_update(no_key=True).values_list("pk", "patch", "status"))
     Prediction.objects.filter(pk__in=[key for key, _, _ in rows]).update(awaited_by=None)
     succeeded = [patch for _, patch, status in rows if status == Status.SUCCEEDED]
     if run.kind == Run.Kind.RERUN and run.model_version.is_active:

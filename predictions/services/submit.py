@@ -40,7 +40,7 @@ from predictions.models import (
 )
 from predictions.models.patch import FORGET
 from predictions.services import bulk, quota
-from predictions.services.forget import known_again, settle
+from predictions.services.forget import refused_again, settle
 from predictions.services.lookup import lock, look
 from predictions.services.opinion import raise_background
 from predictions.services.wake import wake_on_commit
@@ -112,7 +112,7 @@ def submit(
         if file.patch:
             decoded.setdefault(file.patch.sha256, file)  # sent twice: the first gives it its name
     found = look(owner, decoded)
-    known, refused = known_again(found.known, forget=forget)
+    known, refused = found.known, refused_again(found.known, forget=forget)
     if not batch_id and len(refused) == len(decoded):
         return Submission(None, [_item(file, patch=None, refused=refused) for file in files])
     if batch_id:

@@ -26,7 +26,7 @@ from predictions.models import Event, Patch, PatchImage, Prediction, Visibility
 from reviews.models import Draw, Review
 from tests.accounts.own_data import EMAIL, NAME, PASSWORD, full_account, tables_that_hold
 from tests.factories import answer, make_token, make_user, submit_drawn
-from tests.processes import wait_for
+from tests.processes import somebody_waits_for_a_row, wait_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_version")]
 DELETED, ANONYMOUS = "deleted", "anonymous"
@@ -252,12 +252,6 @@ def test_two_superusers_who_go_at_once_leave_one() -> None:
             second = pool.submit(go)
             wait_for(lambda: second.done() or somebody_waits_for_a_row(), what="the second")
         assert second.result() == "refused"
-
-
-def somebody_waits_for_a_row() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -95,7 +95,7 @@ def test_many_files_each_succeed_or_fail_alone(visitors: list[Visitor]) -> None:
     for name in ("note.txt", "tiny.png"):
         page.locator(".chosen-item", has_text=name).get_by_role("button", name="Remove").click()
     analyse(page)
-    expect(page.locator("#send-problem")).to_contain_text("60 files are being analysed.")
+    expect(page.locator("#send-problem")).to_contain_text("Being analysed: 60. The others were not accepted")
     expect(page.locator(".chosen-item", has_text="damaged.png")).to_contain_text("The file is damaged")
     page.get_by_role("link", name="See the answers").click()
     expect(page.locator("#batch-counts")).to_contain_text("61 of 61 done, 60 answered. 1 file was not accepted.")

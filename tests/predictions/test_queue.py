@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import numpy as np
@@ -19,6 +20,7 @@ from predictions.exceptions import NotRetryable
 from predictions.models import Event, ModelVersion, Patch, Prediction, Priority, Status
 from predictions.services import queue, wake
 from tests.factories import answer, fail, submit_drawn
+from tests.processes import somebody_waits_for_a_row, wait_for
 
 LEASE = timedelta(seconds=30)
 
@@ -107,6 +109,27 @@ def test_an_answer_keeps_embedding_and_flags_of_its_own_row(owner: User, model_v
     kept = np.stack([np.frombuffer(row.embedding or b"", "<f2") for row in rows])
     np.testing.assert_array_equal(kept, np.arange(192).reshape(3, 64) / 64)
     assert list(Patch.objects.filter(current_prediction__flags=[])) == [rows[0].patch]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_holds_nothing_while_it_waits_for_its_patch(owner: User, model_version: ModelVersion) -> None:
+    """Whoever holds the patch may go on to its prediction: who shares, sends again or deletes it takes both so."""
+    (prediction,) = submit_drawn(owner, 1)
+    (job,) = claim(model_version)
+
+    def write() -> int:
+        try:
+            return queue.finish([job], output(0.5), [[]])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            Patch.objects.select_for_update(no_key=True).get(pk=prediction.patch_id)
+            written = pool.submit(write)
+            wait_for(somebody_waits_for_a_row, what="the answer")
+            assert Prediction.objects.select_for_update(nowait=True).get() == prediction
+        assert written.result() == 1
 
 
 def test_the_answer_of_a_lost_lease_is_dropped(owner: User, model_version: ModelVersion) -> None:

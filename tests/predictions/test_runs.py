@@ -162,7 +162,7 @@ def test_a_step_costs_the_same_however_many_rows_it_has(
     assert run.asked == number
     runs._advance(run.pk)
     give_answers(other)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         runs._advance(run.pk)
     run.refresh_from_db()
     assert run.succeeded == number
