@@ -22,7 +22,18 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, User
 from predictions.exports import disarmed
-from predictions.models import Batch, BatchItem, Event, Explanation, Patch, PatchImage, Prediction, Purpose, Usage
+from predictions.models import (
+    Barred,
+    Batch,
+    BatchItem,
+    Event,
+    Explanation,
+    Patch,
+    PatchImage,
+    Prediction,
+    Purpose,
+    Usage,
+)
 
 AT_ONCE = 500  # rows read
 COLUMNS = (
@@ -41,6 +52,7 @@ files.json          what each file that you sent became
 webhooks.json       the addresses that are told when a batch is done, and what was sent to them in the last 30 days
 reviews.json        what you said as a reviewer of other people's patches
 reports.json        what you reported of shared patches
+barred.json         digests of patches that were hidden when they were deleted: sent again, they are hidden again
 events.json         what you did here
 
 Not in it: answers of models that are being tried out and are shown to nobody, pixels that were forgotten at your wish,
@@ -90,6 +102,7 @@ class _Writer:
         self._write_json("webhooks.json", self._webhooks())
         self._write_json("reviews.json", self._reviews())
         self._write_json("reports.json", self._reports())
+        self._write_json("barred.json", self._barred())
         self._write_json("events.json", self._events())
         self._write_pictures()
 
@@ -227,6 +240,11 @@ class _Writer:
                     "patch": report.patch.uuid,
                     **_fields(report, "reason", "comment", "outcome", "created_at", "settled_at"),
                 }
+
+    def _barred(self) -> Iterator[dict[str, Any]]:
+        for step in self._steps(Barred.objects.filter(owner=self.user)):
+            for one in step:
+                yield _fields(one, "sha256", "hidden_at")
 
     def _events(self) -> Iterator[dict[str, Any]]:
         for step in self._steps(Event.objects.filter(actor=self.user)):

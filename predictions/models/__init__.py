@@ -1,5 +1,6 @@
 """What is kept: patches, the predictions about them, the maps of these, the models that made them, and their runs."""
 
+from predictions.models.barred import Barred
 from predictions.models.batch import Batch, BatchItem
 from predictions.models.event import Event
 from predictions.models.explanation import Explanation
@@ -14,6 +15,7 @@ from predictions.models.worker_heartbeat import WorkerHeartbeat
 
 __all__ = [
     "MOST_CHOSEN",
+    "Barred",
     "Batch",
     "BatchItem",
     "Event",

@@ -10,12 +10,13 @@ from django.db import connection
 
 from accounts.models import User
 from predictions.exceptions import AccountClosed
-from predictions.models import ModelVersion, Patch
+from predictions.models import Barred, ModelVersion, Patch
 
 LOCK = "SELECT statement_timestamp() FROM accounts_user WHERE id = %s AND is_active FOR NO KEY UPDATE"
 # Keys from their sequences, so that rows that name each other can be made together. Those not needed are lost.
 LOOK = """
 SELECT ARRAY(SELECT id FROM predictions_patch WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
+    ARRAY(SELECT id FROM predictions_barred WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
     nextval(pg_get_serial_sequence('predictions_batch', 'id')),
     ARRAY(SELECT nextval(pg_get_serial_sequence('predictions_patch', 'id')) FROM generate_series(1, %(number)s)),
     ARRAY(SELECT nextval(pg_get_serial_sequence('predictions_prediction', 'id')) FROM generate_series(1, %(number)s)),
@@ -26,12 +27,14 @@ FROM (SELECT) AS once LEFT JOIN predictions_modelversion AS version ON version.i
 
 @dataclass(frozen=True)
 class Found:
-    """known: patches that were sent before, by digest, locked. Keys are for new rows: batch, n patches, n predictions.
+    """known: patches that were sent before, by digest, locked. barred: what was hidden when it was deleted, by digest.
 
-    model_version: the active one, None if there is none. Its card is read when it is asked for.
+    Keys are for new rows: one batch, n patches, n predictions. model_version: the active one, None if there is none.
+    Its card is read when it is asked for.
     """
 
     known: dict[str, Patch]
+    barred: dict[str, Barred]
     batch_key: int
     patch_keys: list[int]
     prediction_keys: list[int]
@@ -57,10 +60,14 @@ def look(owner: User, digests: Collection[str]) -> Found:
     """digests: of the n different patches that were sent."""
     with connection.cursor() as cursor:
         cursor.execute(LOOK, {"owner": owner.pk, "digests": list(digests), "number": len(digests)})
-        ((known, batch_key, patch_keys, prediction_keys, *version),) = cursor.fetchall()
+        ((known, barred, batch_key, patch_keys, prediction_keys, *version),) = cursor.fetchall()
     rows = Patch.objects.filter(pk__in=known).order_by("pk").select_for_update(no_key=True)
+    patches = {patch.sha256: patch for patch in rows} if known else {}
+    if len(patches) < len(known):
+        return look(owner, digests)  # one was deleted in this very moment, and maybe barred
     return Found(
-        known={patch.sha256: patch for patch in rows} if known else {},
+        known=patches,
+        barred={one.sha256: one for one in Barred.objects.filter(pk__in=barred)} if barred else {},
         batch_key=batch_key,
         patch_keys=patch_keys,
         prediction_keys=prediction_keys,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
-from predictions.models import Event, Patch
+from predictions.models import Barred, Event, Patch
 
 
 @transaction.atomic
@@ -40,3 +42,25 @@ def admit(*, patch: Patch, actor: User) -> None:
     if patch.reports.open().update(outcome="dismissed", settled_at=Now(), settled_by=actor):
         payload = {"outcome": "dismissed"}
         Event.objects.create(kind=Event.Kind.REPORT_SETTLED, actor=actor, subject=str(patch.uuid), payload=payload)
+
+
+def bar(patches: Iterable[Patch]) -> None:
+    """Remember those of `patches` that are hidden, before they are deleted. In that transaction, and locked."""
+    hidden = [
+        Barred(owner_id=patch.owner_id, sha256=patch.sha256, hidden_at=patch.hidden_at)
+        for patch in patches
+        if patch.hidden_at
+    ]
+    if hidden:
+        Barred.objects.bulk_create(hidden, ignore_conflicts=True)
+
+
+def hide_again(new: Mapping[str, Patch], barred: Mapping[str, Barred]) -> list[Event]:
+    """Hide those of the new patches that are barred, by digest, before they are stored; return what to write of it."""
+    again = {digest: patch for digest, patch in new.items() if digest in barred}
+    for digest, patch in again.items():
+        patch.hidden_at = barred[digest].hidden_at
+    if again:
+        Barred.objects.filter(pk__in=[barred[digest].pk for digest in again]).delete()
+    payload = {"barred": True}
+    return [Event(kind=Event.Kind.HIDDEN, subject=str(patch.uuid), payload=payload) for patch in again.values()]

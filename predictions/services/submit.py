@@ -42,6 +42,7 @@ from predictions.models.patch import FORGET
 from predictions.services import bulk, quota
 from predictions.services.forget import refused_again, settle
 from predictions.services.lookup import lock, look
+from predictions.services.moderate import hide_again
 from predictions.services.opinion import raise_background
 from predictions.services.wake import wake_on_commit
 from predictions.uploads import ReceivedFile
@@ -86,7 +87,8 @@ def submit(
 ) -> Submission:
     """Store the good patches, queue a prediction of the active model for each, and note what each file became.
 
-    A patch that the owner has sent before is answered with the row that exists, whose visibility stays.
+    A patch that the owner has sent before is answered with the row that exists, whose visibility stays. One that was
+    hidden when it was deleted is hidden from the start.
     forget: drop the pixels as soon as the answer is there. That counts for what was sent before too, except that what
     is public by now is refused (`already_shared`); and what was to be forgotten, sent without, is kept from now on.
     What is forgotten and sent again so is answered with the answer that exists, if the active model gave it.
@@ -146,6 +148,7 @@ def submit(
         for key, (digest, file) in zip(found.patch_keys, decoded.items(), strict=True)
         if digest not in known and (patch := file.patch)
     }
+    hidden = hide_again(new, found.barred)
     images = [
         PatchImage(patch=row, pixels=patch.pixels.tobytes())
         for digest, row in new.items()
@@ -167,7 +170,7 @@ def submit(
     ]
     payload = {"files": len(files), "new": len(new), "source": source}
     event = Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=str(batch.uuid), payload=payload)
-    bulk.insert([] if batch_id else [batch], list(new.values()), images, predictions, items, [event])
+    bulk.insert([] if batch_id else [batch], list(new.values()), images, predictions, items, [event, *hidden])
     choice = FORGET if forget else visibility
     if new and owner.last_visibility != choice:
         User.objects.filter(pk=owner.pk).update(last_visibility=choice)

@@ -10,6 +10,7 @@ from django.db import transaction
 from accounts.models import User
 from predictions.models import Event, Patch
 from predictions.models.patch import PatchQuerySet
+from predictions.services.moderate import bar
 
 
 def withdraw(*, patch: Patch, actor: User) -> None:
@@ -19,9 +20,14 @@ def withdraw(*, patch: Patch, actor: User) -> None:
 
 @transaction.atomic
 def delete_patches(patches: PatchQuerySet, *, kind: Event.Kind, actor: User | None) -> Sequence[UUID]:
-    """Delete patches with all that hangs on them, each with an event; return which. A few hundred at once, no more."""
-    rows = list(patches.select_for_update(of=("self",)).order_by("pk").values_list("pk", "uuid"))
+    """Delete patches with all that hangs on them, each with an event; return which. A few hundred at once, no more.
+
+    Those that are hidden are barred: whoever deletes them, they come back as they were.
+    """
+    locked = patches.select_for_update(of=("self",)).order_by("pk")
+    rows = list(locked.only("pk", "uuid", "owner", "sha256", "hidden_at"))
     if rows:
-        Patch.objects.filter(pk__in=[key for key, _ in rows]).delete()
-        Event.objects.bulk_create([Event(kind=kind, actor=actor, subject=str(uuid)) for _, uuid in rows])
-    return [uuid for _, uuid in rows]
+        bar(rows)
+        Patch.objects.filter(pk__in=[patch.pk for patch in rows]).delete()
+        Event.objects.bulk_create([Event(kind=kind, actor=actor, subject=str(patch.uuid)) for patch in rows])
+    return [patch.uuid for patch in rows]

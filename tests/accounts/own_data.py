@@ -20,10 +20,10 @@ from django.test import Client
 from accounts import exports
 from accounts.models import Export, User
 from predictions import services as patches
-from predictions.models import Explanation, Patch, Source, Visibility
+from predictions.models import Barred, Explanation, Patch, Source, Visibility
 from reviews import services as reviews
 from reviews.models import Answer, ReportReason
-from tests.factories import answer, make_reviewer, make_token, received, submit_drawn
+from tests.factories import answer, drawn, make_reviewer, make_token, received, submit_drawn
 from webhooks import services as webhooks
 
 PASSWORD = "korrekt-pferd-9"
@@ -71,6 +71,7 @@ def _patches_of(ada: User) -> None:
     reviews.state_truth(patch=first, owner=ada, answer=Answer.POSITIVE, source="the report of Mrs Smith")
     patches.explain(prediction=first.current_prediction, actor=ada)
     Explanation.objects.update(status="succeeded", png=b"PNG", finished_at=first.created_at)
+    Barred.objects.create(owner=ada, sha256=drawn(4).sha256, hidden_at=first.created_at)
     other = make_reviewer("other-reviewer@example.org")
     reviews.review_patch(patch=first, reviewer=other, answer=Answer.NEGATIVE, comment="I doubt it")
 

@@ -22,7 +22,7 @@ from accounts.erasure import erase, relations, remove_some
 from accounts.models import Counter, User
 from accounts.people import LastSuperuser
 from predictions.exceptions import AccountClosed
-from predictions.models import Event, Patch, PatchImage, Prediction, Visibility
+from predictions.models import Barred, Event, Patch, PatchImage, Prediction, Visibility
 from reviews.models import Draw, Review
 from tests.accounts.own_data import EMAIL, NAME, PASSWORD, full_account, tables_that_hold
 from tests.factories import answer, make_token, make_user, submit_drawn
@@ -40,6 +40,7 @@ OUTCOMES = {
     "accounts.User_user_permissions.user": DELETED,
     "admin.LogEntry.user": DELETED,
     "mfa.Authenticator.user": DELETED,
+    "predictions.Barred.owner": DELETED,
     "predictions.Batch.owner": DELETED,
     "predictions.Event.actor": ANONYMOUS,
     "predictions.IdempotencyKey.owner": DELETED,
@@ -117,6 +118,7 @@ def test_no_row_and_no_byte_is_left_of_address_pixels_and_names(owner: User) -> 
         "I am",
         "a browser of hers",
         *patches.values_list("sha256", flat=True),
+        Barred.objects.get().sha256,
     ]
     assert all(tables_that_hold(trace) for trace in traces)
     assert tables_that_hold(EMAIL) == {

@@ -42,7 +42,7 @@ def test_everything_of_theirs_is_in_it_and_no_secret_and_nobody_else(model_versi
     first = Prediction.objects.get(patch=patches[0])
     assert archive.namelist() == [
         "README.txt", "account.json", "predictions.json", "predictions.csv", "batches.json", "files.json",
-        "webhooks.json", "reviews.json", "reports.json", "events.json",
+        "webhooks.json", "reviews.json", "reports.json", "barred.json", "events.json",
         f"images/{patches[0].uuid}.png", f"maps/{first.uuid}.png", f"images/{patches[1].uuid}.png",
         f"images/{patches[2].uuid}.png",
     ]  # fmt: skip
@@ -79,6 +79,7 @@ def test_everything_of_theirs_is_in_it_and_no_secret_and_nobody_else(model_versi
     assert (review["answer"], review["comment"]) == ("positive", f"ask me: {EMAIL}")
     (report,) = read(archive, "reports.json")
     assert (report["reason"], report["comment"]) == ("other", f"I am {EMAIL}")
+    assert [row["sha256"] for row in read(archive, "barred.json")] == [drawn(4).sha256]
     kinds = {event["kind"] for event in read(archive, "events.json")}
     assert kinds == set(Event.objects.filter(actor=ada).values_list("kind", flat=True))
     assert EMAIL in archive.read("README.txt").decode()
