@@ -55,8 +55,8 @@ reports.json        what you reported of shared patches
 barred.json         digests of patches that were hidden when they were deleted: sent again, they are hidden again
 events.json         what you did here
 
-Not in it: answers of models that are being tried out and are shown to nobody, pixels that were forgotten at your wish,
-your password (only a digest of it exists), and sessions.
+Not in it: answers of models that are being tried out and are shown to nobody, pixels that are forgotten at your wish,
+or will be once there is an answer, your password (only a digest of it exists), and sessions.
 
 A model has answered here, for research and teaching. Its answers are no diagnosis.
 """
@@ -153,7 +153,7 @@ class _Writer:
                     "id": patch.uuid,
                     **_fields(patch, "original_name", "visibility", "allows_review", "source", "created_at", "sha256",
                               "source_width", "source_height", "um_per_pixel", "quality", "hidden_at", "admitted_at",
-                              "pixels_dropped_at"),
+                              "is_to_be_forgotten", "pixels_dropped_at"),
                     "predictions": [_prediction(one, patch) for one in patch.predictions.all()],
                     "ground_truth": truth and _fields(truth, "answer", "source", "created_at", "changed_at"),
                     "reviews": reviews[patch.pk],
@@ -178,11 +178,15 @@ class _Writer:
         return self.patches.prefetch_related(Prefetch("predictions", answers))
 
     def _write_pictures(self) -> None:
-        """Images and maps as they are served. PNG is compressed already: level 0 only wraps it."""
-        for step in self._steps(self.patches.only("pk", "uuid")):
-            images = {image.pk: image for image in PatchImage.objects.filter(patch__in=step)}
+        """Images and maps as they are served. PNG is compressed already: level 0 only wraps it.
+
+        None of what is to be forgotten: an archive lies there for longer (docs/adr/0011-predict-and-forget.md).
+        """
+        for step in self._steps(self.patches.only("pk", "uuid", "is_to_be_forgotten", "pixels_dropped_at")):
+            pictured = [patch for patch in step if patch.is_pictured]
+            images = {image.pk: image for image in PatchImage.objects.filter(patch__in=pictured)}
             maps = defaultdict(list)
-            shown = Explanation.objects.filter(prediction__patch__in=step, png__isnull=False)
+            shown = Explanation.objects.filter(prediction__patch__in=pictured, png__isnull=False)
             for key, answer, png in shown.values_list("prediction__patch", "prediction__uuid", "png"):
                 maps[key].append((answer, bytes(png or b"")))
             for patch in step:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -114,6 +114,22 @@ def finish(export: Export, *, size: int) -> None:
     earlier = Export.objects.filter(owner=export.owner_id, size__isnull=False).exclude(pk=export.pk)
     drop_chunks(earlier)
     earlier.update(size=None)
+
+
+@transaction.atomic
+def take_back(owner: User, *, since: datetime) -> None:
+    """Pixels of `owner`'s, none of them sent before `since`, are to be forgotten from now on: no archive keeps them.
+
+    What is ready goes, and what is being made begins anew, after a pause in which others have their turn. In the
+    transaction that marks the patches and locks their owner: an archive that begins later leaves them out.
+    """
+    archives = Export.objects.filter(owner=owner)
+    # What waits too: taken up in this moment, it would not see the mark. Newest first, as `finish` goes.
+    unfinished = archives.filter(finished_at__isnull=True)
+    unfinished.update(status=Status.QUEUED, lease_until=None, next_attempt_at=Now() + PAUSE)
+    concerned = archives.exclude(finished_at__lt=since)
+    concerned.filter(size__isnull=False).update(size=None, error_code=Export.FORGOTTEN)
+    drop_chunks(concerned)
 
 
 @transaction.atomic

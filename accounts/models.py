@@ -162,10 +162,12 @@ class Export(Job):
     """An archive of everything of one user's, made by the chores process and kept for KEPT.
 
     queued -> running -> succeeded, or failed, or queued again. patches_done: of the pictures, the longest part.
-    size: of the archive in bytes; null while there is none, or no more.
+    size: of the archive in bytes; null while there is none, or no more. A whole one that is gone because pictures in it
+    are to be forgotten says so in error_code (FORGOTTEN); otherwise there is a newer one.
     """
 
     KEPT: ClassVar = timedelta(days=3)
+    FORGOTTEN: ClassVar = "forgotten"
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="exports")
@@ -198,6 +200,10 @@ class Export(Job):
     @property
     def is_ready(self) -> bool:
         return self.status == Status.SUCCEEDED and self.size is not None
+
+    @property
+    def is_forgotten(self) -> bool:
+        return self.status == Status.SUCCEEDED and self.error_code == self.FORGOTTEN
 
     @property
     def expires_at(self) -> datetime | None:

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from accounts.exports import take_back
 from accounts.models import User
 from predictions.exceptions import AlreadyShared, PixelsDropped, StaysPrivate
 from predictions.models import Event, Explanation, Patch, PatchImage, Prediction, Status
@@ -63,13 +64,16 @@ def settle(known: Sequence[Patch], sent: Mapping[str, ReceivedFile], *, owner: U
     """Bring patches that were sent before in line with what their owner wants this time.
 
     known: locked, none of them refused, their current prediction being the active model's. sent: the files, by digest.
-    forget: they are marked and closed to reviewers, and their pixels go now if the answer is there. Not forget: those
-    that were marked are ordinary from now on, private as they were. Pixels that were dropped are stored again if they
-    are to be kept, or if the active model has yet to answer.
+    forget: they are marked and closed to reviewers, and their pixels go now if the answer is there. Archives of the
+    owner's that may hold these go too: none ever holds what is marked. Not forget: those that were marked are ordinary
+    from now on, private as they were. Pixels that were dropped are stored again if they are to be kept, or if the
+    active model has yet to answer.
     """
     concerned = [patch for patch in known if forget or patch.is_to_be_forgotten]
     if not concerned:
         return
+    if marked := [patch.created_at for patch in concerned if not patch.is_to_be_forgotten]:
+        take_back(owner, since=min(marked))
     restored, events = [], []
     for patch in concerned:
         if patch.is_to_be_forgotten != forget:

@@ -18,7 +18,7 @@ from predictions.services import bulk
 from predictions.services.retain import expire, set_retention
 from tests.factories import answer, make_user, received, submit_drawn
 from tests.predictions.test_forget import send
-from tests.processes import wait_for
+from tests.processes import somebody_waits_for_a_row, wait_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_version")]
 
@@ -144,13 +144,7 @@ def test_sent_again_in_the_moment_it_is_deleted_it_is_hidden() -> None:
         with transaction.atomic():
             services.withdraw(patch=patch, actor=owner)
             sending = pool.submit(send_again)
-            wait_for(lambda: sending.done() or somebody_waits(), what="the submission")
+            wait_for(lambda: sending.done() or somebody_waits_for_a_row(), what="the submission")
         sending.result(30)
     again = Patch.objects.get()
     assert (again.pk != patch.pk, again.hidden_at) == (True, patch.hidden_at)
-
-
-def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return bool(cursor.fetchone()[0])
