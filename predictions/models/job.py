@@ -29,7 +29,7 @@ CLAIM = """
 WITH picked AS MATERIALIZED (
     SELECT id FROM {table}
     WHERE status = 'queued' AND {is_of_model}
-        AND next_attempt_at <= statement_timestamp() AND (attempt = 0) = %(is_first_attempt)s
+        AND next_attempt_at <= statement_timestamp() AND attempt {attempt}
     ORDER BY {order}
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -57,13 +57,15 @@ class JobQuerySet(models.QuerySet[AnyJob]):
         """queued -> running, with attempt + 1 and a lease: at most `limit` rows, most urgent first."""
         order = self.model.CLAIM_ORDER
         statement = CLAIM.format(
-            table=self.model._meta.db_table, is_of_model=self.model.IS_OF_MODEL, order=", ".join(order)
+            table=self.model._meta.db_table,
+            is_of_model=self.model.IS_OF_MODEL,
+            order=", ".join(order),
+            attempt="= 0" if is_first_attempt else "> 0",  # in the text, as an index is chosen by it
         )
         parameters = {
             "model_version": model_version.pk,
             "limit": limit,
             "lease": lease,
-            "is_first_attempt": is_first_attempt,
         }
         return sorted(self.raw(statement, parameters), key=attrgetter(*order))
 

@@ -12,12 +12,17 @@ LISTED = 50
 # Asked before every claim. SQL, because Django takes four times as long to write it as PostgreSQL to answer it.
 WAITING = """
 SELECT version.id, version.version, version.sha256, version.is_active, version.threshold, version.likeness_limit,
-    waiting.urgency
+    waiting.*
 FROM predictions_modelversion AS version CROSS JOIN LATERAL ({first}) AS waiting
 ORDER BY waiting.urgency, version.id
 """
 FIRST_PREDICTION = """
-SELECT priority AS urgency FROM predictions_prediction
+SELECT priority AS urgency, EXISTS (
+    SELECT FROM predictions_prediction
+    WHERE status = 'queued' AND model_version_id = version.id AND attempt > 0
+        AND next_attempt_at <= statement_timestamp()
+) AS has_retried
+FROM predictions_prediction
 WHERE status = 'queued' AND model_version_id = version.id AND next_attempt_at <= statement_timestamp()
 ORDER BY priority, id LIMIT 1
 """
@@ -45,7 +50,7 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
     def with_waiting_work(self) -> list[ModelVersion]:
         """Versions that have predictions to claim, the one with the most urgent first. Without their cards.
 
-        Each with `urgency`, the priority of its first.
+        Each with `urgency`, the priority of its first, and `has_retried`: whether some had an attempt before.
         """
         return list(self.raw(WAITING.format(first=FIRST_PREDICTION)))
 
@@ -77,6 +82,7 @@ class ModelVersion(models.Model):
     registered_at = models.DateTimeField(db_default=Now())
 
     urgency: int  # where `with_waiting_work` gives it
+    has_retried: bool  # likewise
 
     objects: ClassVar[ModelVersionQuerySet] = ModelVersionQuerySet.as_manager()  # type: ignore[assignment]  # ours is narrower
 

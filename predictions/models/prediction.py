@@ -91,6 +91,12 @@ class Prediction(Job):
             models.Index(
                 fields=["model_version", "priority", "id"], condition=Q(status="queued"), name="prediction_claimable"
             ),
+            # Few of many: those that are tried again.
+            models.Index(
+                fields=["model_version", "priority", "id"],
+                condition=Q(status="queued", attempt__gt=0),
+                name="prediction_retried",
+            ),
             models.Index(fields=["-id"], condition=Q(status="failed"), name="prediction_failed"),
             # What a run has left: few rows at a time, so that its progress costs the same however many there are.
             models.Index(

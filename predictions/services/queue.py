@@ -136,7 +136,8 @@ def _drain_once() -> int:
             continue
         # A job that ended a worker once is tried alone from then on, so that it takes nobody with it.
         stack = BACKGROUND_STACK if is_background else STACK
-        for limit, is_first_attempt in ((stack, True), (1, False)):
+        takes = [(stack, True), (1, False)] if model_version.has_retried else [(stack, True)]
+        for limit, is_first_attempt in takes:
             jobs = Prediction.objects.claim(
                 model_version=model_version,
                 limit=limit,
