@@ -4,14 +4,17 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('predictions', '0017_barred'),
+        ("predictions", "0017_barred"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='prediction',
-            index=models.Index(condition=models.Q(('attempt__gt', 0), ('status', 'queued')), fields=['model_version', 'priority', 'id'], name='prediction_retried'),
+            model_name="prediction",
+            index=models.Index(
+                condition=models.Q(("attempt__gt", 0), ("status", "queued")),
+                fields=["model_version", "priority", "id"],
+                name="prediction_retried",
+            ),
         ),
     ]

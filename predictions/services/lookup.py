@@ -1,4 +1,4 @@
-"""What a submission must know before it writes: in two statements, as each costs as much as a decoded patch."""
+"""What a submission must know before it writes: asked for at once, as each answer costs as much as a decoded patch."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from accounts.models import User
 from predictions.exceptions import AccountClosed
 from predictions.models import Barred, ModelVersion, Patch
 
-LOCK = "SELECT statement_timestamp() FROM accounts_user WHERE id = %s AND is_active FOR NO KEY UPDATE"
-# Keys from their sequences, so that rows that name each other can be made together. Those not needed are lost.
+LOCK = "SELECT FROM accounts_user WHERE id = %(owner)s AND is_active FOR NO KEY UPDATE"
+# Sent together with LOCK, and sees what is there when the lock is. Keys from their sequences, so that rows that name
+# each other can be made together. Those not needed are lost.
 LOOK = """
-SELECT ARRAY(SELECT id FROM predictions_patch WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
+SELECT (SELECT is_active FROM accounts_user WHERE id = %(owner)s), statement_timestamp(),
+    ARRAY(SELECT id FROM predictions_patch WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
     ARRAY(SELECT id FROM predictions_barred WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
     nextval(pg_get_serial_sequence('predictions_batch', 'id')),
     ARRAY(SELECT nextval(pg_get_serial_sequence('predictions_patch', 'id')) FROM generate_series(1, %(number)s)),
@@ -27,12 +29,14 @@ FROM (SELECT) AS once LEFT JOIN predictions_modelversion AS version ON version.i
 
 @dataclass(frozen=True)
 class Found:
-    """known: patches that were sent before, by digest, locked. barred: what was hidden when it was deleted, by digest.
+    """What is there for some digests.
 
-    Keys are for new rows: one batch, n patches, n predictions. model_version: the active one, None if there is none.
-    Its card is read when it is asked for.
+    now: the database's time. known: patches that were sent before, by digest, locked. barred: what was hidden when it
+    was deleted, by digest. Keys are for new rows: one batch, n patches, n predictions. model_version: the active one,
+    None if there is none. Its card is read when it is asked for.
     """
 
+    now: datetime
     known: dict[str, Patch]
     barred: dict[str, Barred]
     batch_key: int
@@ -41,31 +45,37 @@ class Found:
     model_version: ModelVersion | None
 
 
-def lock(owner: User) -> datetime:
-    """One submission of a user at a time: quota and "sent before" are decided under this lock. The database's time.
+def lock(owner: User) -> None:
+    """One at a time of what counts against the quota of `owner`. `look` does the same on its way.
 
     Raises:
         AccountClosed: since the request came.
     """
     with connection.cursor() as cursor:
-        cursor.execute(LOCK, [owner.pk])
-        row = cursor.fetchone()
-    if row is None:
-        raise AccountClosed
-    now: datetime = row[0]
-    return now
+        cursor.execute(LOCK, {"owner": owner.pk})
+        if not cursor.rowcount:
+            raise AccountClosed
 
 
 def look(owner: User, digests: Collection[str]) -> Found:
-    """digests: of the n different patches that were sent."""
+    """Lock the owner, so that quota and "sent before" are decided for one submission at a time, and look.
+
+    digests: of the n different patches that were sent.
+
+    Raises:
+        AccountClosed: since the request came.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(LOOK, {"owner": owner.pk, "digests": list(digests), "number": len(digests)})
-        ((known, barred, batch_key, patch_keys, prediction_keys, *version),) = cursor.fetchall()
+        cursor.execute(f"{LOCK};{LOOK}", {"owner": owner.pk, "digests": list(digests), "number": len(digests)})
+        ((is_active, now, known, barred, batch_key, patch_keys, prediction_keys, *version),) = cursor.fetchall()
+    if not is_active:
+        raise AccountClosed
     rows = Patch.objects.filter(pk__in=known).order_by("pk").select_for_update(no_key=True)
     patches = {patch.sha256: patch for patch in rows} if known else {}
     if len(patches) < len(known):
         return look(owner, digests)  # one was deleted in this very moment, and maybe barred
     return Found(
+        now=now,
         known=patches,
         barred={one.sha256: one for one in Barred.objects.filter(pk__in=barred)} if barred else {},
         batch_key=batch_key,

@@ -41,7 +41,7 @@ from predictions.models import (
 from predictions.models.patch import FORGET
 from predictions.services import bulk, quota
 from predictions.services.forget import refused_again, settle
-from predictions.services.lookup import lock, look
+from predictions.services.lookup import look
 from predictions.services.moderate import hide_again
 from predictions.services.opinion import raise_background
 from predictions.services.wake import wake_on_commit
@@ -105,15 +105,15 @@ def submit(
     """
     if forget and visibility == Visibility.PUBLIC:
         raise ForgetIsPrivate
-    now = lock(owner)
-    fingerprint = _fingerprint(files, visibility, um_per_pixel, batch_id, forget) if idempotency_key else ""
-    if idempotency_key and (earlier := _earlier(owner, idempotency_key, fingerprint)):
-        return earlier
     decoded: dict[str, ReceivedFile] = {}
     for file in files:
         if file.patch:
             decoded.setdefault(file.patch.sha256, file)  # sent twice: the first gives it its name
     found = look(owner, decoded)
+    now = found.now
+    fingerprint = _fingerprint(files, visibility, um_per_pixel, batch_id, forget) if idempotency_key else ""
+    if idempotency_key and (earlier := _earlier(owner, idempotency_key, fingerprint)):
+        return earlier
     known, refused = found.known, refused_again(found.known, forget=forget)
     if not batch_id and len(refused) == len(decoded):
         return Submission(None, [_item(file, patch=None, refused=refused) for file in files])
