@@ -140,6 +140,22 @@ class NotTried(ServiceError):
     status = 409
 
 
+class TrialIsStale(NotTried):
+    code = "trial_stale"
+    message = _(
+        "The last finished trial of this version compared it with one that is not active any more. "
+        "Run a new one, or say on its trial page that it may be active without."
+    )
+
+
+class TrialIsEmpty(NotTried):
+    code = "trial_empty"
+    message = _(
+        "The last finished trial of this version answered nothing, so nobody knows what would change. "
+        "Run one over more recent patches, or say on its trial page that it may be active without."
+    )
+
+
 class NothingToCompare(ServiceError):
     code = "nothing_to_compare"
     message = _("No other model is active, so there is nothing to compare this one with.")

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
 from predictions import services
-from predictions.exceptions import ServiceError
+from predictions.exceptions import NotTried, ServiceError
 from predictions.model_views import SCHEMES
 from predictions.models import ModelVersion, Run
 from predictions.pagination import page_of
@@ -74,7 +74,6 @@ def trial(request: HttpRequest, version: str) -> HttpResponse:
         "shares": Share,
         "may_decide": request.user.has_perm(DECIDES),
         "may_rerun": request.user.has_perm(RERUNS),
-        "trial": Run.objects.trials_of(model_version).filter(state=Run.State.FINISHED).first(),
         "has_been_active": services.has_been_active(model_version),
         "recent": RECENT,
         "few": FEW,
@@ -82,6 +81,10 @@ def trial(request: HttpRequest, version: str) -> HttpResponse:
         "most": MOST,
         **_runs(model_version),
     }
+    try:
+        context["trial"] = services.trial_that_counts(model_version)
+    except NotTried as error:
+        context["why_untried"] = str(error)
     if base:
         found, unseen = judged_pairs(model_version, base, share), unjudged_pairs(model_version, base)
         context |= {
