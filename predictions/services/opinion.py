@@ -58,6 +58,11 @@ def raise_background(predictions: Collection[Prediction], *, purpose: Purpose, p
     raised += rows.filter(Q(purpose=Purpose.SHADOW) | is_unfinished & Q(priority__gt=priority)).update(
         purpose=Case(When(purpose=Purpose.SHADOW, then=Value(purpose)), default=F("purpose")),
         priority=Least("priority", Value(priority)),
-        queued_at=Case(When(is_unfinished, then=Now()), default=F("queued_at")),  # as its owner waits since now
+        # Its owner waits since now; what is at work was queued before it was started, as its receipt will say.
+        queued_at=Case(
+            When(status=Status.QUEUED, then=Now()),
+            When(status=Status.RUNNING, then=F("started_at")),
+            default=F("queued_at"),
+        ),
     )
     return bool(raised)
