@@ -39,7 +39,7 @@ class RequestTooLarge(ServiceError):
 
 class QuotaExceeded(ServiceError):
     code = "quota_exceeded"
-    message = _("These are more patches than you may still send within 24 hours. Send fewer, or go on later.")
+    message = _("This is more than you may still have analysed within 24 hours. Send fewer patches, or go on later.")
     status = 429
     retry_after = 3600
 

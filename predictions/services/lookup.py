@@ -39,7 +39,9 @@ class Found:
 
 
 def lock(owner: User) -> datetime:
-    """One submission of a user at a time: quota and "sent before" are decided under this lock. The database's time.
+    """One submission or re-run of a user at a time: quota and "sent before" are decided under this lock.
+
+    Returns the database's time.
 
     Raises:
         AccountClosed: since the request came.

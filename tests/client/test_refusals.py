@@ -109,7 +109,7 @@ def test_a_used_up_quota_ends_with_5_and_the_run_goes_on_when_there_is_more(
     done = idc.run("predict", folder, "--csv", out)
     assert done.returncode == 5
     assert done.stderr.splitlines()[-2:] == [
-        "idc: These are more patches than you may still send within 24 hours. Send fewer, or go on later.",
+        "idc: This is more than you may still have analysed within 24 hours. Send fewer patches, or go on later.",
         f"The same command goes on from here; {journal} keeps the place.",
     ]
     assert (chunks_noted(journal), BatchItem.objects.count(), out.exists()) == (4, 20, False)

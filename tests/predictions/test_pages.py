@@ -79,6 +79,18 @@ def test_asking_a_model_whose_name_is_none_is_a_404(signed_in: Client, owner: Us
         assert signed_in.post(reverse("predictions:ask", args=[prediction.uuid]), {"model": name}).status_code == 404
 
 
+def test_asking_another_model_past_the_quota_is_refused_in_a_sentence(
+    signed_in: Client, owner: User, model_version: ModelVersion, settings: Settings
+) -> None:
+    settings.PATCHES_PER_DAY = 1
+    other = ModelVersion.objects.create(version="other-1", sha256="0" * 64, card=model_version.card)
+    prediction = answer(submit_drawn(owner, 1)[0])
+    address = reverse("predictions:ask", args=[prediction.uuid])
+    page = signed_in.post(address, {"model": "other-1"}, follow=True).content.decode()
+    assert "This is more than you may still have analysed within 24 hours." in page
+    assert not other.predictions.exists()
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
