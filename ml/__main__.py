@@ -246,7 +246,7 @@ def _report(patches: Patches, probabilities: Any, threshold: float) -> dict[str,
 
 
 def _print_report(figures: dict[str, Any]) -> None:
-    print(f"{figures['n']} patches of {figures['patients']} patients, {figures['excluded']} excluded")
+    print(f"patches: {figures['n']}, patients: {figures['patients']}, excluded: {figures['excluded']}")
     for name, interval in figures.items():
         if name.endswith("_ci"):
             value = figures[name.removesuffix("_ci")]

@@ -24,7 +24,7 @@ from predictions.pagination import page_of
 from predictions.services.runs import MOST_RECENT, RECENT
 from reviews.comparison import SHIFTS, Judged
 from reviews.evidence import Share
-from reviews.evidence_views import csv_response, share_named, svg_response
+from reviews.evidence_views import Interval, csv_response, share_named, svg_response
 from reviews.figures import FEW, FEW_OWNERS
 from reviews.forms import TrialForm
 from reviews.trials import MOST, base_of, flips, has_pairs, judged_pairs, unjudged_pairs
@@ -91,6 +91,7 @@ def trial(request: HttpRequest, version: str) -> HttpResponse:
             "has_pairs": has_pairs(model_version, base),
             "judged": found,
             "changes": [(NAMES[change.name], change) for change in found.changes],
+            "is_difference_drawn": any(value for _, value in _differences(found)),
             "unseen": unseen,
             "bins": [(_edge(place), _edge(place + 1), number) for place, number in enumerate(unseen.bins)],
         }
@@ -189,23 +190,27 @@ def chart(request: HttpRequest, version: str, kind: str, scheme: str) -> HttpRes
     if scheme not in SCHEMES or kind not in CHARTS or base is None:
         raise Http404
     if kind == "changes":
-        found = judged_pairs(model_version, base, share)
-        figures = [
-            (_("Sensitivity"), found.changes[0].difference),
-            (_("Specificity"), found.changes[1].difference),
-            (_("Agreement"), found.changes[2].difference),
-            (_("AUC"), found.auc_difference),
-        ]
-        rows = [
-            (name, None if one.value is None or one.low is None or one.high is None else (one.value, one.low, one.high))
-            for name, one in figures
-        ]
+        rows = _differences(judged_pairs(model_version, base, share))
         drawn = charts.differences_svg(rows, label=_("Difference, new minus old"), scheme=scheme)
     else:
         bins = unjudged_pairs(model_version, base).bins
         labels = (_("Probability: new minus old"), _("Patches"))
         drawn = charts.shifts_svg(bins, labels=labels, scheme=scheme)
     return svg_response(drawn)
+
+
+def _differences(found: Judged) -> list[tuple[str, Interval | None]]:
+    """What is drawn of them, by name; None where there are too few patches."""
+    figures = [
+        (_("Sensitivity"), found.changes[0].difference),
+        (_("Specificity"), found.changes[1].difference),
+        (_("Agreement"), found.changes[2].difference),
+        (_("AUC"), found.auc_difference),
+    ]
+    return [
+        (name, None if one.value is None or one.low is None or one.high is None else (one.value, one.low, one.high))
+        for name, one in figures
+    ]
 
 
 @require_GET

@@ -31,7 +31,7 @@ def test_login_keeps_server_and_token_for_this_user_alone(idc: Idc, home: Path, 
     done = log_in(idc, idc.token)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith(
-        f"owner@example.org on {idc.server}, 20,000 patches left today. Kept in {kept(home)}."
+        f"owner@example.org on {idc.server}, patches left today: 20,000. Kept in {kept(home)}."
     )
     assert idc.token not in done.stdout + done.stderr
     assert stat.S_IMODE(kept(home).stat().st_mode) == 0o600

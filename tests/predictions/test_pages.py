@@ -115,10 +115,13 @@ def test_nothing_is_chosen_beforehand_the_first_time_and_the_last_choice_after(s
     assert checked.findall(signed_in.get(reverse("predictions:new")).content.decode()) == ["public"]
 
 
-def test_the_upload_page_shows_the_limits(signed_in: Client) -> None:
+def test_the_upload_page_shows_the_limits(signed_in: Client, settings: Settings) -> None:
     page = signed_in.get(reverse("predictions:new")).content.decode()
     assert "At most 10 MB an image and 20,000 patches a day." in page
     assert 'data-request-images="100"' in page
+    settings.PATCHES_PER_DAY = 1
+    page = signed_in.get(reverse("predictions:new")).content.decode()
+    assert "At most 10 MB an image and 1 patch a day." in page
     assert 'data-request-bytes="50000000"' in page
 
 
@@ -338,4 +341,7 @@ def test_too_many_files_are_refused_with_a_sentence(signed_in: Client, settings:
     settings.DATA_UPLOAD_MAX_NUMBER_FILES = 3
     response = signed_in.post(reverse("predictions:new"), {"image": [file(pictures.png())] * 4})
     assert response.status_code == 400
-    assert "At most 100 images can be sent at once." in response.content.decode()
+    assert "At most 100 images can be sent at once. Send the rest" in response.content.decode()
+    settings.IMAGES_PER_REQUEST = 1
+    response = signed_in.post(reverse("predictions:new"), {"image": [file(pictures.png())] * 4})
+    assert "At most 1 image can be sent at once." in response.content.decode()

@@ -212,7 +212,8 @@ def test_the_figures_are_on_the_page_in_the_csv_and_in_charts(
         if place != 23:
             review(reviewer, patch, P)
     page = " ".join(signed_in.get(address("trial")).content.decode().split())
-    assert "23 patches count here; 23 of them, of 1 owners, have a definite answer." in page
+    assert "23 patches count here. There is a definite answer for 23 of them, of 1 owner." in page
+    assert "1, of 1 owner" in page
     assert "+0.043" in page
     rows = list(csv.DictReader(io.StringIO(signed_in.get(address("csv", "random")).content.decode())))
     assert {name: rows[1][name] for name in ("figure", "n", "before", "after", "gained", "lost", "p")} == {
@@ -231,12 +232,29 @@ def test_the_figures_are_on_the_page_in_the_csv_and_in_charts(
     assert signed_in.get(address("trial"), {"share": "nothing"}).status_code == 404
 
 
+def test_a_chart_of_nothing_is_a_sentence(signed_in: Client, owner: User, reviewer: User, other: ModelVersion) -> None:
+    def charts() -> list[bool]:
+        page = signed_in.get(address("trial")).content.decode()
+        assert (kinds["changes"] in page) != ("No difference can be drawn: too few patches" in page)
+        assert (kinds["shifts"] in page) != ("No shift can be drawn: all patches that both have answered" in page)
+        return [one in page for one in kinds.values()]
+
+    kinds = {kind: address("chart", kind, "light") for kind in ("changes", "shifts")}
+    patches = tried(owner, other, *[(0.1, 0.9)] * 10)
+    assert charts() == [False, True]
+    for patch in patches:
+        review(reviewer, patch, P)
+    assert charts() == [True, False]
+
+
 def test_a_version_is_activated_after_its_trial_and_the_event_names_it(
     signed_in: Client, staff: User, owner: User, model_version: ModelVersion, other: ModelVersion
 ) -> None:
     tried(owner, other, (0.1, 0.9))
     run = Run.objects.get()
-    assert f'value="{run.uuid}"' in signed_in.get(address("trial")).content.decode()
+    page = " ".join(signed_in.get(address("trial")).content.decode().split())
+    assert "1 of 1 patch has an answer, 0 had it before." in page
+    assert f'value="{run.uuid}"' in page
     assert signed_in.post(address("activate"), {"run": str(uuid4())}).status_code == 404
     signed_in.post(address("activate"), {"run": str(run.uuid)})
     assert ModelVersion.objects.active() == other
