@@ -28,8 +28,11 @@ def ask(*, patch: Patch, model_version: ModelVersion, actor: User, token: ApiTok
         AccountClosed: since the request came.
         QuotaExceeded: this model has not been asked before, and the owner may send nothing more today.
         PixelsDropped, StaysPrivate: this model has not been asked before, and the patch is forgotten or will be.
+        Patch.DoesNotExist: it was deleted since the request came.
     """
+    # Person, patch, prediction: in this order they are locked everywhere. The patch as it is now, not as it was read.
     lock(actor)
+    patch = Patch.objects.select_for_update(no_key=True).get(pk=patch.pk)
     if not Prediction.objects.filter(patch=patch, model_version=model_version).exists():
         refuse_forgotten(patch)
     # Locked, so that a run that is being stopped does not remove the row in this moment.
