@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.counters import MINUTE, count
@@ -52,7 +52,10 @@ class RetentionForm(forms.Form):
         offered = [
             (days, gettext("after %(days)d days") % {"days": days}) for days in CHOICES if not most or days < most
         ]
-        longest = gettext("after %(days)d days, as this site does") % {"days": most} if most else gettext("never")
+        longest = gettext("never")
+        if most:
+            said = ngettext("after %(days)d day, as this site does", "after %(days)d days, as this site does", most)
+            longest = said % {"days": most}
         self.fields["days"].choices = [("", longest), *offered]  # type: ignore[attr-defined]  # of this field
 
 

@@ -11,6 +11,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 if TYPE_CHECKING:
     from predictions.exceptions import ServiceError
@@ -70,9 +71,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def too_many_files_message() -> str:
-    return _("At most %(number)d images can be sent at once. Send the rest in further requests.") % {
-        "number": settings.IMAGES_PER_REQUEST
-    }
+    most: int = settings.IMAGES_PER_REQUEST
+    said = ngettext(
+        "At most %(number)d image can be sent at once.", "At most %(number)d images can be sent at once.", most
+    )
+    return f"{said % {'number': most}} {_('Send the rest in further requests.')}"
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:

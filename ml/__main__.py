@@ -198,11 +198,12 @@ def _verify(options: argparse.Namespace) -> int:
         print("The receipt does not hold:")
         for difference in verdict.differences:
             print(f"- {difference}")
-        return 1
-    print(
-        f"The receipt holds: {claimed.model.version} answers {verdict.label}, {verdict.probability!r}, on this image."
-    )
-    return 0
+    else:
+        answer = f"{claimed.model.version} answers {verdict.label}, {verdict.probability!r}, on this image."
+        print(f"The receipt holds: {answer}")
+    print(f"Checked: {', '.join(verify.CHECKED)}; that {', '.join(receipt.TIMES)} are in this order and past.")
+    print(f"Not checked, the site's word: {', '.join(verify.UNCHECKED)}; the flag {verify.STATED}.")
+    return 1 if verdict.differences else 0
 
 
 def _start_of(file: Path, limit: int) -> bytes:
@@ -245,7 +246,7 @@ def _report(patches: Patches, probabilities: Any, threshold: float) -> dict[str,
 
 
 def _print_report(figures: dict[str, Any]) -> None:
-    print(f"{figures['n']} patches of {figures['patients']} patients, {figures['excluded']} excluded")
+    print(f"patches: {figures['n']}, patients: {figures['patients']}, excluded: {figures['excluded']}")
     for name, interval in figures.items():
         if name.endswith("_ci"):
             value = figures[name.removesuffix("_ci")]

@@ -6,12 +6,12 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
+
+from ml.schemas import validator
 
 MODELS = Path(__file__).parent / "models"
 SCHEMA = Path(__file__).parent / "card.schema.json"
@@ -64,18 +64,13 @@ class ModelCard:
         (folder / CARD_FILE).write_text(json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
-@cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(SCHEMA.read_text()))
-
-
 def card_from_dict(values: Any) -> ModelCard:
     """The card that these values are.
 
     Raises:
         ModelError: they do not fit card.schema.json, or a patient of the evaluation was trained on.
     """
-    wrong = best_match(_validator().iter_errors(values))
+    wrong = best_match(validator(SCHEMA).iter_errors(values))
     if wrong is not None:
         where = ".".join(str(step) for step in wrong.absolute_path) or "the card"
         raise ModelError(f"This is no model card: {where}: {wrong.message[:200]}. Export the model again.")

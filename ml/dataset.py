@@ -98,7 +98,7 @@ def read_patches(*paths: Path) -> Patches:
         names.append(name)
     if not pixels:
         raise DatasetError(
-            f"Not one of the {len(excluded)} files is a patch (the first, {excluded[0].name}: {excluded[0].code}). "
+            f"Not one file is a patch (files: {len(excluded)}; the first, {excluded[0].name}: {excluded[0].code}). "
             f"Name data with PNG pictures of {PATCH_SIDE} x {PATCH_SIDE} pixels."
         )
     return Patches(

@@ -58,7 +58,7 @@ def write_errors(engine: Engine, card: ModelCard, patches: Patches, folder: Path
         file = f"sheet-{number:02}.png"
         _sheet(patches.pixels[group.rows[: COLUMNS * ROWS]]).save(folder / file)
         lowest, highest = np.sort(probabilities[group.rows[: COLUMNS * ROWS]])[[0, -1]]
-        caption = f"{group.kind}: {len(group.rows)} patches, the worst at {lowest:.1%} to {highest:.1%}"
+        caption = f"{group.kind}: {len(group.rows)}, the worst at {lowest:.1%} to {highest:.1%}"
         sheets.append((group.title, file, caption))
     page = folder / "index.html"
     page.write_text(

@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from ml.card import KERAS_FILE, LITERT_FILE
+from ml.schemas import validator
 
 SCHEMA = Path(__file__).parent / "receipt.schema.json"
 FORMAT, FORMAT_VERSION = "idc-finder-receipt", 1
+TIMES = ("queued_at", "started_at", "finished_at")  # in their order
 MAX_BYTES = 64 * 1024  # a real one has about 1 KB
 ENGINE_FILES = {"litert": LITERT_FILE, "keras": KERAS_FILE}
 USE = "A probability from a model, for research and teaching. It is no diagnosis."
@@ -116,24 +116,19 @@ def parse_receipt(content: bytes) -> Receipt:
 def _receipt(values: Any) -> Receipt:
     if isinstance(values, dict) and values.get("format") == FORMAT and values.get("format_version") != FORMAT_VERSION:
         raise ReceiptError("unknown_version", version=FORMAT_VERSION)
-    wrong = best_match(_validator().iter_errors(values))
+    wrong = best_match(validator(SCHEMA).iter_errors(values))
     if wrong is not None:
         where = ".".join(str(step) for step in wrong.absolute_path) or "as a whole"
         raise ReceiptError("not_a_receipt", reason=f"{where}: {wrong.message[:200]}")
-    for name in ("queued_at", "started_at", "finished_at"):
-        if values[name] is not None:
-            datetime.fromisoformat(values[name])
+    for moment in (*(values[name] for name in TIMES), values["model"]["card_created_at"]):
+        if moment is not None:
+            datetime.fromisoformat(moment)
     if ENGINE_FILES[values["engine"]["name"]] != values["engine"]["file"]:
         raise ReceiptError("not_a_receipt", reason="its engine does not run this file")
     fields = {name: value for name, value in values.items() if name not in ("format", "format_version", "use")}
     fields |= {"model": ReceiptModel(**values["model"]), "engine": ReceiptEngine(**values["engine"])}
     fields |= {name: float(values[name]) for name in ("probability", "threshold")}
     return Receipt(**fields | {name: tuple(values[name]) for name in ("flags", "notes")})
-
-
-@cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(json.loads(SCHEMA.read_text()))
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from ml.card import CARD_FILE, MODELS, ModelCard, ModelError, read_card
 from ml.engine import load_engine
 from ml.images import DecodedPatch
-from ml.receipt import Receipt, label_of
+from ml.judge import judge
+from ml.receipt import TIMES, Receipt, label_of
 
 TOLERANCE = 1e-5  # of the probability: what processors and sizes of stacks may differ by
+CLOCKS = timedelta(minutes=5)  # by which the site's clock may be ahead of this one
+# What a receipt holds, by whether an image and a model can show it.
+CHECKED = ("pixels_sha256", "model", "engine", "probability", "threshold", "label", "flags")
+UNCHECKED = ("prediction", "patch", "notes", *TIMES, "use")
+STATED = "scale_stated"  # the flag that hangs on what the owner said, which is not in the receipt
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,9 @@ def verify(receipt: Receipt, patch: DecodedPatch, *, models: Path = MODELS) -> V
     """
     card = _card(receipt, models)
     engine = load_engine(models / receipt.model.version, card, kind=receipt.engine.name)
-    probability = float(engine.predict(patch.pixels[None]).probability[0])
+    output = engine.predict(patch.pixels[None])
+    probability = float(output.probability[0])
+    (flags,) = judge(patch.pixels[None], [None], output.embedding, limit=card.likeness["limit"])
     label = label_of(probability, card.threshold)
     differences = []
     if patch.sha256 != receipt.pixels_sha256:
@@ -41,7 +52,23 @@ def verify(receipt: Receipt, patch: DecodedPatch, *, models: Path = MODELS) -> V
         differences.append(f"label: {receipt.label} in the receipt, {label} now")
     if not abs(probability - receipt.probability) <= TOLERANCE:
         differences.append(f"probability: {receipt.probability!r} in the receipt, {probability!r} now")
-    return Verdict(probability, label, tuple(differences))
+    if (claimed := [flag for flag in receipt.flags if flag != STATED]) != flags:
+        differences.append(f"flags: {_listed(claimed)} in the receipt, {_listed(flags)} now")
+    return Verdict(probability, label, (*differences, *_odd_times(receipt)))
+
+
+def _odd_times(receipt: Receipt) -> Iterator[str]:
+    """When it was, only the site knows; but not in another order, and not in the future."""
+    given = {name: moment for name in TIMES if (moment := getattr(receipt, name)) is not None}
+    for earlier, later in pairwise(given):
+        if datetime.fromisoformat(given[earlier]) > datetime.fromisoformat(given[later]):
+            yield f"{later}: {given[later]} in the receipt, which is before {earlier}, {given[earlier]}"
+    if datetime.fromisoformat(receipt.finished_at) > datetime.now(UTC) + CLOCKS:
+        yield f"finished_at: {receipt.finished_at} in the receipt, which is still to come"
+
+
+def _listed(flags: Sequence[str]) -> str:
+    return ", ".join(flags) or "none"
 
 
 def _card(receipt: Receipt, models: Path) -> ModelCard:
@@ -52,12 +79,13 @@ def _card(receipt: Receipt, models: Path) -> ModelCard:
     card = read_card(models / receipt.model.version)
     expected = {
         "network": (receipt.model.sha256, card.identity),
+        "card": tuple(datetime.fromisoformat(one) for one in (receipt.model.card_created_at, card.created_at)),
         receipt.engine.file: (receipt.engine.sha256, card.sha256.get(receipt.engine.file, "")),
     }
     for what, (named, here) in expected.items():
         if named != here:
             raise ModelError(
-                f"The {what} of {card.version} here is not the one that the receipt names (its sha256 differs). "
+                f"The {what} of {card.version} here is not the one that the receipt names. "
                 "Use the models of the site that gave the receipt."
             )
     return card

@@ -39,7 +39,7 @@ class RequestTooLarge(ServiceError):
 
 class QuotaExceeded(ServiceError):
     code = "quota_exceeded"
-    message = _("These are more patches than you may still send within 24 hours. Send fewer, or go on later.")
+    message = _("This is more than you may still have analysed within 24 hours. Send fewer patches, or go on later.")
     status = 429
     retry_after = 3600
 
@@ -138,6 +138,22 @@ class NotTried(ServiceError):
         "This version has finished no trial run. Run one first, or say on its trial page that it may be active without."
     )
     status = 409
+
+
+class TrialIsStale(NotTried):
+    code = "trial_stale"
+    message = _(
+        "The last finished trial of this version compared it with one that is not active any more. "
+        "Run a new one, or say on its trial page that it may be active without."
+    )
+
+
+class TrialIsEmpty(NotTried):
+    code = "trial_empty"
+    message = _(
+        "The last finished trial of this version answered nothing, so nobody knows what would change. "
+        "Run one over more recent patches, or say on its trial page that it may be active without."
+    )
 
 
 class NothingToCompare(ServiceError):

@@ -81,13 +81,17 @@ def evidence(request: HttpRequest, version: str) -> HttpResponse:
         get_object_or_404(ModelVersion.objects.without_card(), version=version),
         share_named(request.GET.get("share")),
     )
-    weeks = _weeks(model_version)
+    weeks, found = _weeks(model_version), _evidence(request, model_version, share)
     context = {
         "model_version": model_version,
         "share": share,
         "shares": Share,
-        "evidence": _evidence(request, model_version, share),
-        "drift": [{"kind": kind, "name": name} for kind, (name, _) in DRIFT.items()],
+        "evidence": found,
+        "is_calibration_drawn": any(row["share_ci"] for row in found.bins),
+        "drift": [
+            {"kind": kind, "name": name, "is_drawn": any(value(week) for week in weeks)}
+            for kind, (name, value) in DRIFT.items()
+        ],
         "weeks": [{"week": week, "values": [value(week) for _, value in DRIFT.values()]} for week in weeks],
         "few": FEW,
         "few_owners": FEW_OWNERS,

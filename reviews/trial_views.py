@@ -17,14 +17,14 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import User
 from predictions import services
-from predictions.exceptions import ServiceError
+from predictions.exceptions import NotTried, ServiceError
 from predictions.model_views import SCHEMES
 from predictions.models import ModelVersion, Run
 from predictions.pagination import page_of
 from predictions.services.runs import MOST_RECENT, RECENT
 from reviews.comparison import SHIFTS, Judged
 from reviews.evidence import Share
-from reviews.evidence_views import csv_response, share_named, svg_response
+from reviews.evidence_views import Interval, csv_response, share_named, svg_response
 from reviews.figures import FEW, FEW_OWNERS
 from reviews.forms import TrialForm
 from reviews.trials import MOST, base_of, flips, has_pairs, judged_pairs, unjudged_pairs
@@ -74,7 +74,6 @@ def trial(request: HttpRequest, version: str) -> HttpResponse:
         "shares": Share,
         "may_decide": request.user.has_perm(DECIDES),
         "may_rerun": request.user.has_perm(RERUNS),
-        "trial": Run.objects.trials_of(model_version).filter(state=Run.State.FINISHED).first(),
         "has_been_active": services.has_been_active(model_version),
         "recent": RECENT,
         "few": FEW,
@@ -82,12 +81,17 @@ def trial(request: HttpRequest, version: str) -> HttpResponse:
         "most": MOST,
         **_runs(model_version),
     }
+    try:
+        context["trial"] = services.trial_that_counts(model_version)
+    except NotTried as error:
+        context["why_untried"] = str(error)
     if base:
         found, unseen = judged_pairs(model_version, base, share), unjudged_pairs(model_version, base)
         context |= {
             "has_pairs": has_pairs(model_version, base),
             "judged": found,
             "changes": [(NAMES[change.name], change) for change in found.changes],
+            "is_difference_drawn": any(value for _, value in _differences(found)),
             "unseen": unseen,
             "bins": [(_edge(place), _edge(place + 1), number) for place, number in enumerate(unseen.bins)],
         }
@@ -186,23 +190,27 @@ def chart(request: HttpRequest, version: str, kind: str, scheme: str) -> HttpRes
     if scheme not in SCHEMES or kind not in CHARTS or base is None:
         raise Http404
     if kind == "changes":
-        found = judged_pairs(model_version, base, share)
-        figures = [
-            (_("Sensitivity"), found.changes[0].difference),
-            (_("Specificity"), found.changes[1].difference),
-            (_("Agreement"), found.changes[2].difference),
-            (_("AUC"), found.auc_difference),
-        ]
-        rows = [
-            (name, None if one.value is None or one.low is None or one.high is None else (one.value, one.low, one.high))
-            for name, one in figures
-        ]
+        rows = _differences(judged_pairs(model_version, base, share))
         drawn = charts.differences_svg(rows, label=_("Difference, new minus old"), scheme=scheme)
     else:
         bins = unjudged_pairs(model_version, base).bins
         labels = (_("Probability: new minus old"), _("Patches"))
         drawn = charts.shifts_svg(bins, labels=labels, scheme=scheme)
     return svg_response(drawn)
+
+
+def _differences(found: Judged) -> list[tuple[str, Interval | None]]:
+    """What is drawn of them, by name; None where there are too few patches."""
+    figures = [
+        (_("Sensitivity"), found.changes[0].difference),
+        (_("Specificity"), found.changes[1].difference),
+        (_("Agreement"), found.changes[2].difference),
+        (_("AUC"), found.auc_difference),
+    ]
+    return [
+        (name, None if one.value is None or one.low is None or one.high is None else (one.value, one.low, one.high))
+        for name, one in figures
+    ]
 
 
 @require_GET

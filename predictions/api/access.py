@@ -8,7 +8,7 @@ from uuid import UUID
 from django.shortcuts import get_object_or_404
 from rest_framework.request import Request
 
-from accounts.models import User
+from accounts.models import ApiToken, User
 from predictions import services
 from predictions.models import Prediction
 
@@ -16,6 +16,11 @@ from predictions.models import Prediction
 def user_of(request: Request) -> User:
     """The authenticated user; `HasScope` lets nobody else through."""
     return cast(User, request.user)
+
+
+def token_of(request: Request) -> ApiToken | None:
+    """What asks, if it is a program."""
+    return request.auth if isinstance(request.auth, ApiToken) else None
 
 
 def visible_prediction(request: Request, prediction_id: UUID) -> Prediction:

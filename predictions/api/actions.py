@@ -14,10 +14,10 @@ from rest_framework.views import APIView
 from accounts.models import Scope
 from idc_site.api_schema import example, operation
 from predictions import services
-from predictions.api.access import own_prediction, user_of
+from predictions.api.access import own_prediction, token_of, user_of
 from predictions.api.schema import PREDICTION, QUEUED, location
 from predictions.api.serializers import PredictionSerializer, RerunSerializer, prediction_json
-from predictions.exceptions import NotRetryable, PixelsDropped, StaysPrivate
+from predictions.exceptions import NotRetryable, PixelsDropped, QuotaExceeded, StaysPrivate
 from predictions.models import Prediction, Visibility
 
 
@@ -79,16 +79,21 @@ class Rerun(APIView):
             OpenApiExample("another_model", value={"model": "resnet18-1"}, request_only=True),
             example(QUEUED | {"model": "resnet18-1"}, 202),
         ],
-        errors=[StaysPrivate, PixelsDropped],
+        errors=[QuotaExceeded, StaysPrivate, PixelsDropped],
         parameters=[location("The other model's prediction.", 202)],
     )
     def post(self, request: Request, prediction_id: UUID) -> Response:
-        """Another model's prediction of the same patch, with an id of its own; asked again, the one that exists."""
+        """Another model's prediction of the same patch, with an id of its own; asked again, the one that exists.
+
+        A new one counts as a patch that is sent; one that exists costs nothing.
+        """
         prediction = own_prediction(request, prediction_id)
         fields = RerunSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
         model_version = fields.validated_data["model"]
-        asked = services.ask(patch=prediction.patch, model_version=model_version, actor=user_of(request))
+        asked = services.ask(
+            patch=prediction.patch, model_version=model_version, actor=user_of(request), token=token_of(request)
+        )
         return _queued(request, own_prediction(request, asked.uuid))
 
 

@@ -7,11 +7,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.models import ApiToken
 from idc_site.api_schema import example, operation
 from ml.images import MAX_BYTES
 from predictions import services
-from predictions.api.access import user_of
+from predictions.api.access import token_of, user_of
 from predictions.api.serializers import MeSerializer
 
 EXAMPLE = {
@@ -44,7 +43,7 @@ class Me(APIView):
     def get(self, request: Request) -> Response:
         """Who calls, what the token may do and until when, and how much of the day's quota is left."""
         user = user_of(request)
-        token = request.auth if isinstance(request.auth, ApiToken) else None
+        token = token_of(request)
         me = {
             "email": user.email,
             "token": token,

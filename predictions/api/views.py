@@ -16,11 +16,11 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from accounts.models import ApiToken, Scope
+from accounts.models import Scope
 from idc_site.api_schema import example, header, operation
 from idc_site.errors import error_body
 from predictions import services
-from predictions.api.access import own_prediction, user_of, visible_prediction
+from predictions.api.access import own_prediction, token_of, user_of, visible_prediction
 from predictions.api.headers import idempotency_key, wait_seconds
 from predictions.api.lists import page_response
 from predictions.api.schema import (
@@ -87,7 +87,7 @@ class PredictionList(APIView):
         fields = SubmitSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
         key, seconds = idempotency_key(request), wait_seconds(request)
-        token = request.auth if isinstance(request.auth, ApiToken) else None
+        token = token_of(request)
         submission = services.submit(
             owner=user_of(request),
             files=_received(request),

@@ -27,7 +27,7 @@ class Event(models.Model):
         ASKED = "asked", _("asked another model")
         TO_BE_FORGOTTEN = "to_be_forgotten", _("to be forgotten")
         KEPT_AFTER_ALL = "kept_after_all", _("kept after all")
-        OPENED = "opened", _("private patch opened by staff")
+        OPENED = "opened", _("opened by staff")  # a private patch, or a batch
         REVIEW_ALLOWED = "review_allowed", _("opened to reviewers")
         REVIEW_ENDED = "review_ended", _("closed to reviewers")
         REVIEWED = "reviewed", _("reviewed")

@@ -1,6 +1,12 @@
 """Every write, once: page, API and admin call the same functions. Keyword-only, one transaction each."""
 
-from predictions.services.activate import activate, activate_after_trial, has_been_active, register_model
+from predictions.services.activate import (
+    activate,
+    activate_after_trial,
+    has_been_active,
+    register_model,
+    trial_that_counts,
+)
 from predictions.services.explain import explain
 from predictions.services.moderate import admit, hide, show_again
 from predictions.services.opinion import ask
@@ -51,6 +57,7 @@ __all__ = [
     "start_shadow",
     "submit",
     "sweep",
+    "trial_that_counts",
     "used_today",
     "withdraw",
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts.models import User
 from ml.card import read_card
-from predictions.exceptions import NotTried
+from predictions.exceptions import NotTried, TrialIsEmpty, TrialIsStale
 from predictions.models import Event, ModelVersion, Run
 from predictions.services.wake import wake_on_commit
 
@@ -35,17 +36,40 @@ def activate_after_trial(
 ) -> None:
     """Activate a version that has been compared with the active one, or that may answer `without_trial` as said.
 
-    trial: the shadow run that was looked at; the newest finished one unless it is named. The event tells which.
+    trial: the shadow run that was looked at; the newest that counts unless it is named. The event tells which.
     A version that was active before has been tried by all who used it: to go back needs no trial.
 
     Raises:
-        NotTried: there is no such finished run, and nobody has said that there need be none.
+        NotTried, TrialIsStale, TrialIsEmpty: as of `trial_that_counts`, and nobody has said that there need be none.
+    """
+    _locked()  # so that what the trial compared with is still the active version when this one takes its place
+    try:
+        found = trial_that_counts(model_version, named=trial)
+    except NotTried:
+        if not without_trial and not has_been_active(model_version):
+            raise
+        found = None
+    activate(model_version=model_version, actor=actor, trial=found)
+
+
+def trial_that_counts(model_version: ModelVersion, *, named: Run | None = None) -> Run:
+    """The newest shadow run, or the `named` one, that says what would change now if this version answered.
+
+    Raises:
+        NotTried: none is finished.
+        TrialIsStale: the newest finished one compared with a version that is not the active one any more.
+        TrialIsEmpty: it answered nothing.
     """
     finished = Run.objects.trials_of(model_version).filter(state=Run.State.FINISHED)
-    found = finished.filter(pk=trial.pk).first() if trial else finished.first()
-    if found is None and not without_trial and not has_been_active(model_version):
-        raise NotTried
-    activate(model_version=model_version, actor=actor, trial=found)
+    if named:
+        finished = finished.filter(pk=named.pk)
+    current = finished.filter(compared_with__is_active=True)
+    found = current.filter(Q(known__gt=0) | Q(succeeded__gt=0)).first()
+    if found:
+        return found
+    if current.exists():
+        raise TrialIsEmpty
+    raise TrialIsStale if finished.exists() else NotTried
 
 
 def has_been_active(model_version: ModelVersion) -> bool:
@@ -55,8 +79,7 @@ def has_been_active(model_version: ModelVersion) -> bool:
 @transaction.atomic
 def activate(*, model_version: ModelVersion, actor: User | None = None, trial: Run | None = None) -> None:
     """Let this version answer new patches. Earlier answers keep the version that made them."""
-    # All rows are locked in one order, so that two activations at once end in one of the two.
-    locked = {row.pk: row for row in ModelVersion.objects.select_for_update().order_by("pk")}
+    locked = _locked()
     if locked[model_version.pk].is_active:
         return
     before = next((row.version for row in locked.values() if row.is_active), None)
@@ -65,3 +88,8 @@ def activate(*, model_version: ModelVersion, actor: User | None = None, trial: R
     payload = {"before": before, "trial": str(trial.uuid) if trial else None}
     Event.objects.create(kind=Event.Kind.ACTIVATED, actor=actor, subject=model_version.version, payload=payload)
     wake_on_commit()
+
+
+def _locked() -> dict[int, ModelVersion]:
+    """All versions by key, locked in one order, so that two activations at once end in one of the two."""
+    return {row.pk: row for row in ModelVersion.objects.without_card().select_for_update().order_by("pk")}

@@ -8,22 +8,31 @@ from django.db import transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Least, Now
 
-from accounts.models import User
+from accounts.models import ApiToken, User
 from predictions.models import Event, ModelVersion, Patch, Prediction, Priority, Purpose, Status
 from predictions.models.job import another_try
+from predictions.services import quota
 from predictions.services.forget import refuse_forgotten
+from predictions.services.lookup import lock
 from predictions.services.wake import wake_on_commit
 
 
 @transaction.atomic
-def ask(*, patch: Patch, model_version: ModelVersion, actor: User) -> Prediction:
+def ask(*, patch: Patch, model_version: ModelVersion, actor: User, token: ApiToken | None = None) -> Prediction:
     """Queue this model's prediction of the patch; one that exists is the answer. The current one stays current.
 
-    One that was made silently is shown from now on, and one that waits in the background waits no longer.
+    One that was made silently is shown from now on, and one that waits in the background waits no longer. A new one
+    counts as a patch that is sent. actor: the owner of the patch. token: what asks, if it is a program.
 
     Raises:
+        AccountClosed: since the request came.
+        QuotaExceeded: this model has not been asked before, and the owner may send nothing more today.
         PixelsDropped, StaysPrivate: this model has not been asked before, and the patch is forgotten or will be.
+        Patch.DoesNotExist: it was deleted since the request came.
     """
+    # Person, patch, prediction: in this order they are locked everywhere. The patch as it is now, not as it was read.
+    lock(actor)
+    patch = Patch.objects.select_for_update(no_key=True).get(pk=patch.pk)
     if not Prediction.objects.filter(patch=patch, model_version=model_version).exists():
         refuse_forgotten(patch)
     # Locked, so that a run that is being stopped does not remove the row in this moment.
@@ -32,6 +41,8 @@ def ask(*, patch: Patch, model_version: ModelVersion, actor: User) -> Prediction
         model_version=model_version,
         defaults={"purpose": Purpose.RERUN, "threshold": model_version.threshold},
     )
+    if is_new:
+        quota.spend(actor, token, 1)
     if raise_background([prediction], purpose=Purpose.RERUN, priority=Priority.INTERACTIVE):
         prediction.refresh_from_db(fields=["purpose", "priority", "status"])
         is_new = True
@@ -58,6 +69,11 @@ def raise_background(predictions: Collection[Prediction], *, purpose: Purpose, p
     raised += rows.filter(Q(purpose=Purpose.SHADOW) | is_unfinished & Q(priority__gt=priority)).update(
         purpose=Case(When(purpose=Purpose.SHADOW, then=Value(purpose)), default=F("purpose")),
         priority=Least("priority", Value(priority)),
-        queued_at=Case(When(is_unfinished, then=Now()), default=F("queued_at")),  # as its owner waits since now
+        # Its owner waits since now; what is at work was queued before it was started, as its receipt will say.
+        queued_at=Case(
+            When(status=Status.QUEUED, then=Now()),
+            When(status=Status.RUNNING, then=F("started_at")),
+            default=F("queued_at"),
+        ),
     )
     return bool(raised)

@@ -21,13 +21,13 @@ from ml.card import ModelError
 from ml.engine import Engine, EngineOutput
 from ml.explain import occlusion_map, render_png
 from ml.images import from_bytes
+from ml.judge import judge
 from predictions import inference
 from predictions.exceptions import NotRetryable, PixelsDropped
 from predictions.models import Event, Explanation, Job, ModelVersion, PatchImage, Prediction, Priority, Status
 from predictions.models.job import another_try
 from predictions.models.patch import shown_um_per_pixel
 from predictions.services.forget import drop_answered
-from predictions.services.judge import judge
 from predictions.services.wake import say_asleep, say_awake, wake, wake_another, wake_on_commit
 from predictions.waiting import FINISHED
 

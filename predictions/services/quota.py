@@ -1,4 +1,7 @@
-"""How many patches a user, and each token, may send in a day: the hour that runs and the 23 before it."""
+"""How many patches a user, and each token, may send in a day: the hour that runs and the 23 before it.
+
+To ask another model about one counts as sending it.
+"""
 
 from __future__ import annotations
 

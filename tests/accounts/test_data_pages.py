@@ -97,6 +97,9 @@ def test_the_sites_limit_is_said_and_bounds_the_choice(client: Client, ada: User
     assert "This site keeps no private patch longer than 60 days." in page
     assert "after 60 days, as this site does" in page
     assert "after 90 days" not in page
+    settings.PRIVATE_PATCHES_DAYS = 1
+    assert "after 1 day, as this site does" in shown(client)
+    settings.PRIVATE_PATCHES_DAYS = 60
     assert client.post(RETENTION, {"days": "90"}).status_code == 400
     me = client.get("/api/v1/me/").json()
     assert (me["private_patches_days"], me["limits"]["private_patches_days"]) == (60, 60)

@@ -292,7 +292,7 @@ def test_operators_erase_for_somebody_who_asks_by_mail(
     assert User.objects.filter(email=owner.email).exists()
     monkeypatch.setattr("builtins.input", lambda question: "owner@example.org")
     call_command("erase_user", owner.email)
-    assert capsys.readouterr().out == "The account is closed and its address free. 2 patches are being removed.\n"
+    assert capsys.readouterr().out == "The account is closed and its address free. Patches that are being removed: 2.\n"
     assert Event.objects.get(kind="erased").payload == {"by": "operator"}
     with pytest.raises(CommandError, match=r"Nobody is registered as owner@example\.org"):
         call_command("erase_user", owner.email)

@@ -16,6 +16,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from accounts.models import ApiToken, Scope, User
+from accounts.tokens import create_token
 from idc_site import api_urls
 from predictions import services
 from predictions.models import Batch, Event, ModelVersion, Patch, Prediction, Visibility
@@ -78,6 +79,36 @@ def test_another_model_is_asked_once(api: Api, owner: User, other_model: ModelVe
         error = refused.json()["error"]
         assert (refused.status_code, error["code"], error["field"]) == (400, "invalid", "model")
     assert Prediction.objects.count() == 2
+
+
+def test_another_models_answer_counts_as_a_patch_that_is_sent(
+    api: Api, owner: User, other_model: ModelVersion, settings: Settings
+) -> None:
+    settings.PATCHES_PER_DAY = 3
+    first, second = (answer(one) for one in submit_drawn(owner, 1, 2))
+    _, secret = create_token(user=owner, name="none", scopes=list(Scope), patches_per_day=0)
+    without = Client(headers={"Authorization": f"Bearer {secret}"})
+
+    def ask(prediction: Prediction, client: Client = api.client) -> Any:
+        address = f"{URL}{prediction.uuid}/rerun/"
+        return client.post(address, {"model": "other-1"}, content_type="application/json")
+
+    def refused(response: Any) -> bool:
+        error = response.json()["error"] or {}
+        return (response.status_code, error.get("code"), response.get("Retry-After")) == (429, "quota_exceeded", "3600")
+
+    assert refused(ask(first, without))
+    assert services.used_today(owner) == 2
+    assert ask(first).status_code == 202
+    assert services.used_today(owner) == 3
+    assert refused(ask(second))
+    assert not Prediction.objects.filter(patch=second.patch, model_version=other_model).exists()
+    # What is there costs nothing, nor does what staff have asked silently.
+    assert (ask(first).status_code, ask(first, without).status_code) == (202, 202)
+    services.start_shadow(model_version=other_model)
+    services.advance_runs()
+    assert ask(second).status_code == 202
+    assert services.used_today(owner) == 3
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ LASTING = [
     ),
     (
         reply("503 Service Unavailable", "Retry-After: 7200", code="unavailable", message="Closed."),
-        "answers 503: Closed. It asks to wait for 120 minutes.",
+        "answers 503: Closed. It asks to wait for 120 min.",
     ),
     (
         reply("301 Moved", "Location: https://evil.example.org/"),

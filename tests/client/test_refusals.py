@@ -31,7 +31,7 @@ def test_login_keeps_server_and_token_for_this_user_alone(idc: Idc, home: Path, 
     done = log_in(idc, idc.token)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1].endswith(
-        f"owner@example.org on {idc.server}, 20,000 patches left today. Kept in {kept(home)}."
+        f"owner@example.org on {idc.server}, patches left today: 20,000. Kept in {kept(home)}."
     )
     assert idc.token not in done.stdout + done.stderr
     assert stat.S_IMODE(kept(home).stat().st_mode) == 0o600
@@ -109,7 +109,7 @@ def test_a_used_up_quota_ends_with_5_and_the_run_goes_on_when_there_is_more(
     done = idc.run("predict", folder, "--csv", out)
     assert done.returncode == 5
     assert done.stderr.splitlines()[-2:] == [
-        "idc: These are more patches than you may still send within 24 hours. Send fewer, or go on later.",
+        "idc: This is more than you may still have analysed within 24 hours. Send fewer patches, or go on later.",
         f"The same command goes on from here; {journal} keeps the place.",
     ]
     assert (chunks_noted(journal), BatchItem.objects.count(), out.exists()) == (4, 20, False)

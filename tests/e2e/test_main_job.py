@@ -112,7 +112,7 @@ def test_an_archive_goes_alone_and_says_how_many_of_its_files_were_taken(visitor
     row = page.locator(".chosen-item", has_text="study.zip")
     expect(row).to_contain_text("An archive: each picture in it is analysed.")
     analyse(page)
-    expect(row).to_contain_text("3 pictures taken, 1 refused.")
+    expect(row).to_contain_text("Pictures taken: 3. Refused: 1.")
     page.get_by_role("link", name="See the answers").click()
     expect(page.locator("#batch-counts")).to_contain_text("5 of 5 done, 4 answered. 1 file was not accepted.")
     expect(page.locator(".outcomes")).to_contain_text("study/notes.txt")

@@ -61,7 +61,7 @@ def test_data_that_cannot_be_read_is_named(capsys: pytest.CaptureFixture[str], t
         text: "text.zip is neither a folder nor a zip file",
         folder: "folder holds no patch",
         zipped(tmp_path / "else.zip", b"", "readme.txt"): "else.zip holds no patch",
-        zipped(tmp_path / "none.zip", b"text"): "Not one of the 1 files is a patch (the first, 10253_idx5_x1_y1",
+        zipped(tmp_path / "none.zip", b"text"): "Not one file is a patch (files: 1; the first, 10253_idx5_x1_y1",
         damaged(tmp_path / "damaged.zip"): "cannot be unpacked (Bad CRC-32",
         locked(tmp_path / "locked.zip"): "is encrypted, password required for extraction). Get the zip file again.",
     }.items():

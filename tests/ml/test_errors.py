@@ -36,7 +36,7 @@ def test_the_page_shows_every_wrong_answer_once_for_each_trait(
     page = write_errors(engine, card, drawn, tmp_path / "out").read_text()
     called = engine.predict(drawn.pixels).probability >= card.threshold
     wrong = {"false positives": called & (drawn.labels == 0), "false negatives": ~called & (drawn.labels == 1)}
-    groups = re.findall(r"<strong>(.*?)</strong>, (false \w+): (\d+) patches", page)
+    groups = re.findall(r"<strong>(.*?)</strong>, (false \w+): (\d+), the worst", page)
     for kind, rows in wrong.items():
         counted = {title: int(number) for title, of_kind, number in groups if of_kind == kind}
         assert counted["All"] == rows.sum() > 0

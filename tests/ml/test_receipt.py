@@ -6,9 +6,12 @@ import contextlib
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +22,7 @@ from ml import verify as verification
 from ml.card import MODELS, ModelError, default_version, read_card
 from ml.engine import load_engine
 from ml.images import DecodedPatch, decode_patch, encode_png
+from ml.judge import judge
 from ml.receipt import Receipt, ReceiptEngine, ReceiptError, ReceiptModel, parse_receipt
 from tests import pictures
 from tests.ml.test_commands import message_of
@@ -28,7 +32,9 @@ CARD = read_card(FOLDER)
 IMAGE = pictures.png(seed=7)
 
 
-def receipt_of(patch: DecodedPatch, *, probability: float, kind: str = "litert") -> Receipt:
+def receipt_of(
+    patch: DecodedPatch, *, probability: float, flags: Sequence[str] = ("blurred",), kind: str = "litert"
+) -> Receipt:
     file = receipts.ENGINE_FILES[kind]
     return Receipt(
         prediction="9b4d0000-0000-4000-8000-000000000001",
@@ -39,7 +45,7 @@ def receipt_of(patch: DecodedPatch, *, probability: float, kind: str = "litert")
         probability=probability,
         threshold=CARD.threshold,
         label=receipts.label_of(probability, CARD.threshold),
-        flags=("blurred",),
+        flags=tuple(flags),
         notes=("rescaled",),
         queued_at="2026-11-24T12:00:00Z",
         started_at="2026-11-24T12:00:00.250000Z",
@@ -49,10 +55,17 @@ def receipt_of(patch: DecodedPatch, *, probability: float, kind: str = "litert")
 
 def answered(patch: DecodedPatch, *, kind: str = "litert") -> Receipt:
     """What the site would give for this patch."""
-    probability = float(load_engine(FOLDER, CARD, kind=kind).predict(patch.pixels[None]).probability[0])
-    return receipt_of(patch, probability=probability, kind=kind)
+    output = load_engine(FOLDER, CARD, kind=kind).predict(patch.pixels[None])
+    (flags,) = judge(patch.pixels[None], [None], output.embedding, limit=CARD.likeness["limit"])
+    return receipt_of(patch, probability=float(output.probability[0]), flags=flags, kind=kind)
 
 
+WHAT_WAS_CHECKED = [
+    "Checked: pixels_sha256, model, engine, probability, threshold, label, flags; "
+    "that queued_at, started_at, finished_at are in this order and past.",
+    "Not checked, the site's word: prediction, patch, notes, queued_at, started_at, finished_at, use; "
+    "the flag scale_stated.",
+]
 RECEIPT = receipt_of(decode_patch(IMAGE), probability=0.75)
 
 
@@ -103,6 +116,10 @@ def test_what_is_written_is_read_again() -> None:
         (as_bytes(engine=RECEIPT.as_dict()["engine"] | {"file": "model.keras"}), "not_a_receipt"),
         (as_bytes(finished_at="2026-13-24T12:00:00Z"), "not_a_receipt"),
         (as_bytes(flags=["x"] * 41), "not_a_receipt"),
+        (as_bytes(flags=["blurred\n"]), "not_a_receipt"),
+        (as_bytes(finished_at="2026-11-24T12:00:01Z\n"), "not_a_receipt"),
+        (as_bytes(model=RECEIPT.as_dict()["model"] | {"version": f"{CARD.version}\n"}), "not_a_receipt"),
+        (as_bytes(model=RECEIPT.as_dict()["model"] | {"card_created_at": "2026-13-24T12:00:00Z"}), "not_a_receipt"),
     ],
 )  # fmt: skip
 def test_what_is_no_receipt_has_a_code_and_a_sentence(content: bytes, code: str) -> None:
@@ -140,7 +157,40 @@ def run(tmp_path: Path, receipt: bytes, image: bytes = IMAGE) -> int:
 def test_an_answer_is_computed_again(tmp_path: Path, capsys: pytest.CaptureFixture[str], true_receipt: Receipt) -> None:
     assert run(tmp_path, as_bytes(true_receipt)) == 0
     says = f"{CARD.version} answers {true_receipt.label}, {true_receipt.probability!r}, on this image."
-    assert capsys.readouterr().out == f"The receipt holds: {says}\n"
+    assert capsys.readouterr().out.splitlines() == [f"The receipt holds: {says}", *WHAT_WAS_CHECKED]
+
+
+def test_every_field_is_named_as_checked_or_not() -> None:
+    named = {*verification.CHECKED, *verification.UNCHECKED}
+    assert named == RECEIPT.as_dict().keys() - {"format", "format_version"}
+
+
+def test_the_gate_judges_again(tmp_path: Path, capsys: pytest.CaptureFixture[str], true_receipt: Receipt) -> None:
+    glass = encode_png(np.full((50, 50, 3), 245, np.uint8))
+    empty = answered(decode_patch(glass))
+    assert "no_tissue" in empty.flags
+    assert run(tmp_path, as_bytes(empty), glass) == 0
+    capsys.readouterr()
+    assert run(tmp_path, as_bytes(empty, flags=[]), glass) == 1
+    assert "- flags: none in the receipt, no_tissue" in capsys.readouterr().out
+    assert run(tmp_path, as_bytes(true_receipt, flags=[*true_receipt.flags, "unlike"])) == 1
+    assert differences(capsys) == ["flags"]
+    # What hangs on the scale that the owner stated cannot be known from an image.
+    assert run(tmp_path, as_bytes(true_receipt, flags=["scale_stated", *true_receipt.flags])) == 0
+
+
+def test_times_are_in_order_and_past(tmp_path: Path, capsys: pytest.CaptureFixture[str], true_receipt: Receipt) -> None:
+    for changes in (
+        {"started_at": "2026-11-24T11:59:59Z"},
+        {"finished_at": "2026-11-24T12:00:00.200000+00:00"},
+        {"started_at": None, "finished_at": "2026-11-24T11:00:00Z"},
+        {"finished_at": receipts.utc(datetime.now(UTC) + timedelta(hours=1))},
+    ):
+        assert run(tmp_path, as_bytes(true_receipt, **changes)) == 1
+        assert differences(capsys) == [next(reversed(changes))]
+    soon = {"finished_at": receipts.utc(datetime.now(UTC) + timedelta(minutes=1))}  # by clocks that differ
+    for fine in ({"started_at": None}, {"started_at": RECEIPT.queued_at}, soon):
+        assert run(tmp_path, as_bytes(true_receipt, **fine)) == 0
 
 
 @pytest.mark.parametrize("kind", sorted(receipts.ENGINE_FILES))
@@ -216,6 +266,8 @@ def test_what_cannot_be_compared_is_said_in_one_sentence(tmp_path: Path, capsys:
     assert f"names the model other-1; here are: {CARD.version}, " in message_of(capsys, "verify", unknown, image)
     other = with_(model=model | {"sha256": "0" * 64})
     assert f"The network of {CARD.version} here is not the one" in message_of(capsys, "verify", other, image)
+    edition = with_(model=model | {"card_created_at": "2026-11-23T16:41:29Z"})
+    assert f"The card of {CARD.version} here is not the one" in message_of(capsys, "verify", edition, image)
     other_file = with_(engine=engine | {"sha256": "0" * 64})
     assert f"The model.tflite of {CARD.version} here is not" in message_of(capsys, "verify", other_file, image)
 

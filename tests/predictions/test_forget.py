@@ -248,6 +248,16 @@ def test_another_model_and_a_map_need_pixels(
     assert (Prediction.objects.count(), Explanation.objects.count()) == (2, 0)
 
 
+def test_another_model_is_not_asked_about_what_was_marked_since_it_was_read(
+    owner: User, other_model: ModelVersion
+) -> None:
+    (prediction,) = submit_drawn(owner, 1)
+    Patch.objects.update(is_to_be_forgotten=True)
+    assert not prediction.patch.is_to_be_forgotten
+    with pytest.raises(StaysPrivate):
+        services.ask(patch=prediction.patch, model_version=other_model, actor=owner)
+
+
 def test_a_job_without_pixels_fails_at_once_and_its_neighbours_do_not(owner: User) -> None:
     gone, fine = submit_drawn(owner, 1, 2)
     PatchImage.objects.filter(patch=gone.patch_id).delete()

@@ -9,9 +9,9 @@ from accounts.models import User
 from ml import gate
 from ml.engine import EMBEDDING_SIZE
 from ml.images import DecodedPatch
+from ml.judge import judge
 from predictions import inference, services
 from predictions.models import ModelVersion, Patch, Prediction, Source, Visibility
-from predictions.services.judge import judge
 from predictions.services.queue import _stack
 from predictions.uploads import ReceivedFile
 from tests.factories import submit_drawn

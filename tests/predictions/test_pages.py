@@ -79,6 +79,18 @@ def test_asking_a_model_whose_name_is_none_is_a_404(signed_in: Client, owner: Us
         assert signed_in.post(reverse("predictions:ask", args=[prediction.uuid]), {"model": name}).status_code == 404
 
 
+def test_asking_another_model_past_the_quota_is_refused_in_a_sentence(
+    signed_in: Client, owner: User, model_version: ModelVersion, settings: Settings
+) -> None:
+    settings.PATCHES_PER_DAY = 1
+    other = ModelVersion.objects.create(version="other-1", sha256="0" * 64, card=model_version.card)
+    prediction = answer(submit_drawn(owner, 1)[0])
+    address = reverse("predictions:ask", args=[prediction.uuid])
+    page = signed_in.post(address, {"model": "other-1"}, follow=True).content.decode()
+    assert "This is more than you may still have analysed within 24 hours." in page
+    assert not other.predictions.exists()
+
+
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
@@ -103,10 +115,13 @@ def test_nothing_is_chosen_beforehand_the_first_time_and_the_last_choice_after(s
     assert checked.findall(signed_in.get(reverse("predictions:new")).content.decode()) == ["public"]
 
 
-def test_the_upload_page_shows_the_limits(signed_in: Client) -> None:
+def test_the_upload_page_shows_the_limits(signed_in: Client, settings: Settings) -> None:
     page = signed_in.get(reverse("predictions:new")).content.decode()
     assert "At most 10 MB an image and 20,000 patches a day." in page
     assert 'data-request-images="100"' in page
+    settings.PATCHES_PER_DAY = 1
+    page = signed_in.get(reverse("predictions:new")).content.decode()
+    assert "At most 10 MB an image and 1 patch a day." in page
     assert 'data-request-bytes="50000000"' in page
 
 
@@ -326,4 +341,7 @@ def test_too_many_files_are_refused_with_a_sentence(signed_in: Client, settings:
     settings.DATA_UPLOAD_MAX_NUMBER_FILES = 3
     response = signed_in.post(reverse("predictions:new"), {"image": [file(pictures.png())] * 4})
     assert response.status_code == 400
-    assert "At most 100 images can be sent at once." in response.content.decode()
+    assert "At most 100 images can be sent at once. Send the rest" in response.content.decode()
+    settings.IMAGES_PER_REQUEST = 1
+    response = signed_in.post(reverse("predictions:new"), {"image": [file(pictures.png())] * 4})
+    assert "At most 1 image can be sent at once." in response.content.decode()

@@ -299,6 +299,19 @@ def test_who_asks_for_what_a_shadow_has_gets_it_shown(owner: User, other: ModelV
     assert Event.objects.filter(kind="asked", actor=owner).count() == 3
 
 
+def test_what_is_asked_for_while_a_shadow_is_at_work_was_not_queued_after_its_start(
+    owner: User, other: ModelVersion
+) -> None:
+    answer(submit_drawn(owner, 1)[0])
+    settle(services.start_shadow(model_version=other))
+    (running,) = Prediction.objects.claim(model_version=other, limit=1, lease=timedelta(minutes=1))
+    Prediction.objects.filter(pk=running.pk).update(queued_at=Now() - timedelta(days=1))
+    services.ask(patch=running.patch, model_version=other, actor=owner)
+    running.refresh_from_db()
+    assert running.priority == Priority.INTERACTIVE
+    assert running.queued_at == running.started_at  # its owner has not waited for a day
+
+
 def test_a_patch_that_is_sent_again_does_not_wait_behind_its_own_shadow(owner: User, other: ModelVersion) -> None:
     for row in submit_drawn(owner, 1, 2):
         answer(row)

@@ -17,13 +17,14 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from predictions import services as predicting
+from predictions.exceptions import TrialIsEmpty, TrialIsStale
 from predictions.models import Event, ModelVersion, Patch, Prediction, Run, Status, Visibility
 from reviews import services
 from reviews.comparison import Judged
 from reviews.evidence import Share
 from reviews.models import Answer, Draw, Reason
 from reviews.trials import base_of, flips, judged_pairs, unjudged_pairs
-from tests.factories import answer, make_user, submit_drawn
+from tests.factories import answer, fail, make_user, submit_drawn
 
 pytestmark = pytest.mark.usefixtures("model_version")
 P, N = Answer.POSITIVE, Answer.NEGATIVE
@@ -211,7 +212,8 @@ def test_the_figures_are_on_the_page_in_the_csv_and_in_charts(
         if place != 23:
             review(reviewer, patch, P)
     page = " ".join(signed_in.get(address("trial")).content.decode().split())
-    assert "23 patches count here; 23 of them, of 1 owners, have a definite answer." in page
+    assert "23 patches count here. There is a definite answer for 23 of them, of 1 owner." in page
+    assert "1, of 1 owner" in page
     assert "+0.043" in page
     rows = list(csv.DictReader(io.StringIO(signed_in.get(address("csv", "random")).content.decode())))
     assert {name: rows[1][name] for name in ("figure", "n", "before", "after", "gained", "lost", "p")} == {
@@ -230,12 +232,29 @@ def test_the_figures_are_on_the_page_in_the_csv_and_in_charts(
     assert signed_in.get(address("trial"), {"share": "nothing"}).status_code == 404
 
 
+def test_a_chart_of_nothing_is_a_sentence(signed_in: Client, owner: User, reviewer: User, other: ModelVersion) -> None:
+    def charts() -> list[bool]:
+        page = signed_in.get(address("trial")).content.decode()
+        assert (kinds["changes"] in page) != ("No difference can be drawn: too few patches" in page)
+        assert (kinds["shifts"] in page) != ("No shift can be drawn: all patches that both have answered" in page)
+        return [one in page for one in kinds.values()]
+
+    kinds = {kind: address("chart", kind, "light") for kind in ("changes", "shifts")}
+    patches = tried(owner, other, *[(0.1, 0.9)] * 10)
+    assert charts() == [False, True]
+    for patch in patches:
+        review(reviewer, patch, P)
+    assert charts() == [True, False]
+
+
 def test_a_version_is_activated_after_its_trial_and_the_event_names_it(
     signed_in: Client, staff: User, owner: User, model_version: ModelVersion, other: ModelVersion
 ) -> None:
     tried(owner, other, (0.1, 0.9))
     run = Run.objects.get()
-    assert f'value="{run.uuid}"' in signed_in.get(address("trial")).content.decode()
+    page = " ".join(signed_in.get(address("trial")).content.decode().split())
+    assert "1 of 1 patch has an answer, 0 had it before." in page
+    assert f'value="{run.uuid}"' in page
     assert signed_in.post(address("activate"), {"run": str(uuid4())}).status_code == 404
     signed_in.post(address("activate"), {"run": str(run.uuid)})
     assert ModelVersion.objects.active() == other
@@ -270,6 +289,57 @@ def test_without_a_finished_trial_the_extra_tick_is_needed(
     assert ("needs no trial" in page, 'name="without_trial"' in page) == (True, False)
     signed_in.post(way_back[1])
     assert ModelVersion.objects.active() == model_version
+
+
+def test_a_trial_against_a_version_that_is_not_active_any_more_activates_nothing(
+    signed_in: Client, staff: User, owner: User, model_version: ModelVersion, other: ModelVersion
+) -> None:
+    tried(owner, other, (0.1, 0.9))
+    run = Run.objects.get()
+    third = ModelVersion.objects.create(version="third-1", sha256="1" * 64, card=model_version.card)
+    predicting.activate(model_version=third)
+    with pytest.raises(TrialIsStale):
+        predicting.activate_after_trial(model_version=other, actor=staff)
+    page = signed_in.get(address("trial")).content.decode()
+    assert "compared it with one that is not active any more. Run a new one" in page
+    assert (f'value="{run.uuid}"' in page, 'name="without_trial"' in page) == (False, True)
+    # Someone who had the page open since before is told so.
+    page = signed_in.post(address("activate"), {"run": str(run.uuid)}, follow=True).content.decode()
+    assert page.count("compared it with one that is not active any more.") == 2
+    assert ModelVersion.objects.active() == third
+    signed_in.post(address("activate"), {"run": str(run.uuid), "without_trial": "on"})
+    assert Event.objects.get(kind="activated", subject="other-1").payload["trial"] is None
+
+
+def test_a_trial_that_answered_nothing_activates_nothing(
+    signed_in: Client, staff: User, owner: User, model_version: ModelVersion, other: ModelVersion
+) -> None:
+    empty = predicting.start_shadow(model_version=other, recent=0)
+    predicting.advance_runs()
+    with pytest.raises(TrialIsEmpty):
+        predicting.activate_after_trial(model_version=other, actor=staff, trial=empty)
+    page = signed_in.get(address("trial")).content.decode()
+    assert "answered nothing, so nobody knows" in page
+    assert (f'value="{empty.uuid}"' in page, 'name="without_trial"' in page) == (False, True)
+    assert ModelVersion.objects.active() == model_version
+    tried(owner, other, (0.1, 0.9))
+    full = Run.objects.latest("pk")
+    predicting.start_shadow(model_version=other, recent=1)  # asks nothing new, as all is known, and counts
+    predicting.advance_runs()
+    assert predicting.trial_that_counts(other) == Run.objects.latest("pk")
+    Run.objects.filter(pk=Run.objects.latest("pk").pk).update(known=0)  # as if it had been empty
+    assert predicting.trial_that_counts(other) == full
+
+
+def test_a_trial_all_of_whose_answers_failed_activates_nothing(staff: User, owner: User, other: ModelVersion) -> None:
+    answer(submit_drawn(owner, 1)[0])
+    predicting.start_shadow(model_version=other)
+    predicting.advance_runs()
+    fail(Prediction.objects.get(model_version=other))
+    predicting.advance_runs()
+    assert Run.objects.get().state == Run.State.FINISHED
+    with pytest.raises(TrialIsEmpty):
+        predicting.activate_after_trial(model_version=other, actor=staff)
 
 
 def test_there_may_be_nothing_to_compare(signed_in: Client, model_version: ModelVersion) -> None:

@@ -23,10 +23,10 @@ class Command(BaseCommand):
         except User.DoesNotExist as error:
             raise CommandError(f"Nobody is registered as {email}.") from error
         patches = Patch.objects.filter(owner=user).count()
-        if not yes and input(f"Erase {email} with {patches} patches, for good? Type the address: ") != email:
+        if not yes and input(f"Erase {email} for good, with all patches ({patches})? Type the address: ") != email:
             raise CommandError("Nothing was erased.")
         try:
             erase(user=user, by="operator")
         except ServiceError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"The account is closed and its address free. {patches} patches are being removed.")
+        self.stdout.write(f"The account is closed and its address free. Patches that are being removed: {patches}.")

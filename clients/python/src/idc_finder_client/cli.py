@@ -88,7 +88,7 @@ def login(
         with Client(server, token, insecure=insecure, tries=2) as client:
             me = client.me()
         path = _keep(Credentials(server, token, insecure), me)
-        typer.echo(f"{me['email']} on {server}, {me['left_today']:,} patches left today. Kept in {path}.")
+        typer.echo(f"{me['email']} on {server}, patches left today: {me['left_today']:,}. Kept in {path}.")
         if os.environ.get("IDC_TOKEN"):
             console.print("IDC_TOKEN is set and wins over what was kept.")
 

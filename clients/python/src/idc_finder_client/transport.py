@@ -101,7 +101,7 @@ class Transport:
                 trouble = str(self._failure(response)).removeprefix(f"{self.server} ").rstrip(".")
                 pause = max(pause, wish or 0)
                 if pause > LONGEST_WISH:
-                    raise ServerFailed(f"{self.server} {trouble}. It asks to wait for {pause / 60:.0f} minutes.")
+                    raise ServerFailed(f"{self.server} {trouble}. It asks to wait for {pause / 60:.0f} min.")
             if number == most:
                 break
             if self.stop.wait(pause):
