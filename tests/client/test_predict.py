@@ -36,6 +36,7 @@ GOOD = {
     "1/x.png": 3,
     "1/환자_가.png": 4,
     "=1+2.png": 5,
+    "a;=3+4;.png": 8,
     "deep/er/&lt;b&gt;%22;'.PNG": 6,
     "twice.png": 2,
     "z.png": 7,
@@ -60,7 +61,7 @@ def write_folder(folder: Path) -> Path:
 
 def expected(path: str) -> dict[str, str]:
     """The line of the table, from the database."""
-    shown = f"'{path}" if path.startswith("=") else path
+    shown = {"=1+2.png": "'=1+2.png", "a;=3+4;.png": "a;'=3+4;.png"}.get(path, path)
     if path in BAD:
         _, code, message = BAD[path]
         empty = dict.fromkeys(("probability", "label", "threshold", "model", "flags", "id"), "")
@@ -84,7 +85,7 @@ def expected(path: str) -> dict[str, str]:
 def assert_refused_files_end_with_1(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 1, done.stderr
     summary, batch = done.stdout.splitlines()
-    assert summary.startswith("8 of 11 answered, 3 rejected in ")
+    assert summary.startswith("9 of 12 answered, 3 rejected in ")
     assert batch.endswith(f"/batches/{Batch.objects.get().uuid}/")
 
 
@@ -92,7 +93,9 @@ def test_a_folder_becomes_a_table_in_the_order_of_its_paths(idc: Idc, tmp_path: 
     folder, out = write_folder(tmp_path / "folder"), tmp_path / "out.csv"
     assert_refused_files_end_with_1(idc.run("predict", folder, "--csv", out, "--um-per-pixel", "4"))
     assert table(out) == [expected(path) for path in ORDER]
-    assert out.read_text().splitlines()[0] == "path,status,probability,label,threshold,model,flags,id,error,message"
+    assert out.read_text().splitlines()[0] == (
+        '"path","status","probability","label","threshold","model","flags","id","error","message"'
+    )
     assert Patch.objects.filter(um_per_pixel=4, visibility="private").count() == len(set(GOOD.values()))
     assert not list(tmp_path.glob("out.csv.*"))
 
