@@ -14,11 +14,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rich.console import Console
 
 from accounts.models import User
-from idc_finder_client import Client, Progress, Result
+from idc_finder_client import Client, Progress, Result, results
 from idc_finder_client.display import shown
 from ml.formats import MESSAGES
 from ml.images import MAX_BYTES, DecodedPatch
-from predictions import services
+from predictions import exports, services
 from predictions.models import Batch, BatchItem, ModelVersion, Patch, PatchImage, Prediction, Source, Visibility
 from predictions.uploads import receive
 from tests import pictures
@@ -98,6 +98,10 @@ def test_a_folder_becomes_a_table_in_the_order_of_its_paths(idc: Idc, tmp_path: 
     )
     assert Patch.objects.filter(um_per_pixel=4, visibility="private").count() == len(set(GOOD.values()))
     assert not list(tmp_path.glob("out.csv.*"))
+
+
+def test_the_table_disarms_what_the_site_disarms() -> None:
+    assert results.FORMULA_BEGINS == exports.FORMULA_BEGINS
 
 
 def test_a_zip_gives_the_table_of_the_folder_it_was_made_of(idc: Idc, tmp_path: Path) -> None:
