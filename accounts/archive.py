@@ -5,7 +5,6 @@ Nothing in it names anybody else, and no secret is in it: tokens and webhooks ap
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import zipfile
@@ -21,7 +20,7 @@ from django.db.models import Model, Prefetch, QuerySet
 from django.utils import timezone
 
 from accounts.models import ApiToken, User
-from predictions.exports import disarmed
+from predictions.exports import write_rows
 from predictions.models import (
     Barred,
     Batch,
@@ -96,7 +95,7 @@ class _Writer:
             json.dump(_account(self.user), text, cls=DjangoJSONEncoder, ensure_ascii=False, indent=1)
         self._write_json("predictions.json", self._patches())
         with self._member("predictions.csv") as text:
-            csv.writer(text).writerows(self._table())
+            write_rows(text, self._table())
         self._write_json("batches.json", self._batches())
         self._write_json("files.json", self._files())
         self._write_json("webhooks.json", self._webhooks())
@@ -165,10 +164,10 @@ class _Writer:
             for patch in step:
                 for one in patch.predictions.all():
                     yield (
-                        patch.uuid, disarmed(patch.original_name), patch.visibility, patch.created_at.isoformat(),
+                        patch.uuid, patch.original_name, patch.visibility, patch.created_at.isoformat(),
                         one.uuid, one.model_version.version, one.status,
-                        "" if one.probability is None else one.probability, one.label or "", one.threshold,
-                        " ".join(one.flags), one.finished_at.isoformat() if one.finished_at else "", one.error_code,
+                        one.probability, one.label, one.threshold, one.flags,
+                        one.finished_at and one.finished_at.isoformat(), one.error_code,
                         "yes" if one.pk == patch.current_prediction_id else "no",
                     )  # fmt: skip
 

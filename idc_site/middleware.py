@@ -1,4 +1,5 @@
-"""Turns away what is too large before any of it is read, and what no address can be."""
+"""Keeps answers to one person out of caches; turns away what is too large before any of it is read, and what no address
+can be."""
 
 from collections.abc import Callable
 
@@ -9,6 +10,26 @@ from django.middleware.common import CommonMiddleware
 from django.urls import reverse
 
 from idc_site.errors import is_api, request_too_large
+
+
+class PrivateMiddleware:
+    """An answer to somebody who says who they are, or that sets a cookie, is theirs alone and asked for anew each time.
+
+    A view that says how long its answer may be kept is left alone. Not `no-store`: a browser goes back to such a page
+    at once, as it was, and what shows a secret forbids that itself. Others' answers have `Vary: Cookie` wherever a
+    session would have changed them, by Django's own middleware.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        # From the headers: to look for the user would read the session of those whose answer does not depend on it.
+        says_who = settings.SESSION_COOKIE_NAME in request.COOKIES or "Authorization" in request.headers
+        if says_who or response.cookies:
+            response.headers.setdefault("Cache-Control", "private, no-cache")
+        return response
 
 
 class RequestSizeMiddleware:

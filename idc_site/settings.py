@@ -84,6 +84,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "idc_site.middleware.PrivateMiddleware",
     "idc_site.middleware.RequestSizeMiddleware",
     "idc_site.rate_limits.RateLimitMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -259,6 +260,8 @@ READS_PER_MINUTE = env.int("READS_PER_MINUTE", 6_000, validate=validate.Range(mi
 CHANGES_PER_MINUTE = env.int("CHANGES_PER_MINUTE", 6_000, validate=validate.Range(min=1))
 # Requests with `Prefer: wait` that one web process keeps waiting; it has WEB_THREADS threads (Procfile) in all.
 WAITING_REQUESTS = env.int("WAITING_REQUESTS", 12, validate=validate.Range(min=0))
+# A file of a list that its reader has not taken by then is cut off.
+EXPORT_SECONDS = env.int("EXPORT_SECONDS", 120, validate=validate.Range(min=1))
 # No private patch is kept for longer than so many days; 0: as long as its owner wishes.
 PRIVATE_PATCHES_DAYS = env.int("PRIVATE_PATCHES_DAYS", 0, validate=validate.Range(min=0, max=36_500))
 DATA_UPLOAD_MAX_NUMBER_FILES = IMAGES_PER_REQUEST

@@ -1,7 +1,10 @@
 """Every address of the site."""
 
+from allauth.mfa.recovery_codes.views import view_recovery_codes
+from allauth.mfa.totp.views import activate_totp
 from django.contrib import admin
 from django.urls import include, path
+from django.views.decorators.cache import never_cache
 
 from accounts import views as accounts
 from idc_site import api_docs, health
@@ -30,6 +33,9 @@ urlpatterns = [
     path("accounts/tokens/<uuid:token_id>/revoke/", accounts.revoke, name="revoke-token"),
     path("accounts/data/", include("accounts.data_urls")),
     path("accounts/webhooks/", include("webhooks.urls")),
+    # What shows a secret is kept in no cache, which allauth says of other pages alone.
+    path("accounts/2fa/totp/activate/", never_cache(activate_totp)),
+    path("accounts/2fa/recovery-codes/", never_cache(view_recovery_codes)),
     path("accounts/2fa/", include("allauth.mfa.urls")),
     path("accounts/sessions/", include("allauth.usersessions.urls")),
     path("accounts/", include("allauth.account.urls")),

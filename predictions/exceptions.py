@@ -127,7 +127,7 @@ class ExportTooLarge(ServiceError):
 
 class TooManyExports(ServiceError):
     code = "too_many_exports"
-    message = _("Several files are being made at the moment. Try again in a minute.")
+    message = _("You or others are being sent several files at the moment. Try again in a minute.")
     status = 503
     retry_after = 60
 

@@ -10,12 +10,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from threading import BoundedSemaphore
-from typing import Any, NamedTuple
+from threading import Lock
+from typing import Any, NamedTuple, TextIO
 from uuid import UUID
 
+from allauth.account.adapter import get_adapter
+from django.conf import settings
 from django.db import connection
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
@@ -27,15 +31,16 @@ from predictions.sorting import NEWEST
 
 ROWS_READ = 1000  # at once
 ROWS_AT_MOST = 100_000  # of a file: it is told whole or not at all
-AT_ONCE = 4  # streams of one web process, whose other threads stay free for everyone else
-STALLED_SECONDS = 30  # after which a reader who takes nothing is let go
+STALLED_SECONDS = 30  # after which a reader who does not take a piece is let go
 
 # What a spreadsheet would run; the wide forms too, which some take for the narrow ones.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+FORMULA = "=+@＝＋－＠-"
+# Where a cell begins: with the text, and within it for a program that separates by semicolons or tabs. Such a one takes
+# only the first quotes of a row for quotes, so that a line that ends in a later cell ends the row.
+FORMULA_BEGINS = re.compile(rf'(^|[;\t\r\n])(?=[\s"]*[{FORMULA}])|^(?=[\t\r\n])')
 
 Row = Sequence[Any]
 Writer = Callable[[Iterable[Iterable[Row]], Sequence[str]], Iterator[bytes]]
-_running = BoundedSemaphore(AT_ONCE)
 
 
 class Column(NamedTuple):
@@ -58,7 +63,7 @@ PUBLIC = (
     Column("label", "is_positive", {True: "positive", False: "negative", None: None}.__getitem__),
     Column("threshold", f"{ANSWER}threshold"),
     Column("model", f"{ANSWER}model_version__version"),
-    Column("flags", f"{ANSWER}flags", lambda flags: " ".join(flags or ())),
+    Column("flags", f"{ANSWER}flags", lambda flags: flags or []),
     Column("reviewers_say", "reviewers_say"),
     Column("created_at", "created_at", _time),
     Column("finished_at", f"{ANSWER}finished_at", _time),
@@ -77,7 +82,7 @@ def csv_response(request: HttpRequest, patches: PatchQuerySet, *, name: str, is_
 
     Raises:
         ExportTooLarge: they are more than ROWS_AT_MOST.
-        TooManyExports: this process streams AT_ONCE files already.
+        TooManyExports: this process has no place left for the reader.
     """
     return _patches_response(request, patches, name=f"{name}.csv", is_owners=is_owners, write=as_csv)
 
@@ -93,24 +98,28 @@ def csv_table(
     """A CSV of any rows, in the pieces in which they are read.
 
     Raises:
-        TooManyExports: this process streams AT_ONCE files already.
+        TooManyExports: this process has no place left for the reader.
     """
     return _stream(request, as_csv(pieces, columns), f"{name}.csv")
 
 
+def write_rows(stream: TextIO, rows: Iterable[Row]) -> None:
+    """All CSV of the site: each cell disarmed, and in quotes, so that none is taken for two."""
+    csv.writer(stream, quoting=csv.QUOTE_ALL).writerows(map(disarmed, row) for row in rows)
+
+
 def disarmed(value: Any) -> Any:
-    """The cell as text that a spreadsheet shows and does not run."""
-    if isinstance(value, str) and (value.startswith(FORMULA) or value.lstrip().startswith(FORMULA)):
-        return f"'{value}"
-    return value
+    """The cell as a spreadsheet shows and does not run it, by whatever sign it separates; a list as its words."""
+    if isinstance(value, list):
+        value = " ".join(value)
+    return FORMULA_BEGINS.sub(r"\g<1>'", value) if isinstance(value, str) else value
 
 
 def as_csv(pieces: Iterable[Iterable[Row]], columns: Sequence[str]) -> Iterator[bytes]:
     stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(columns)
+    write_rows(stream, [columns])
     for rows in pieces:
-        writer.writerows([disarmed(cell) for cell in row] for row in rows)
+        write_rows(stream, rows)
         yield stream.getvalue().encode()
         stream.seek(0)
         stream.truncate()
@@ -158,19 +167,58 @@ def _patches_response(
     return _stream(request, write(rows_of(patches, columns), [column.name for column in columns]), name)
 
 
-class _Permitted:
-    """Pieces of one file, which hold one of the AT_ONCE places until they are all taken or given up."""
+class Places:
+    """Whom this process sends files at the moment: `most` readers of one kind, and `each` of the same reader's."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        if not _running.acquire(blocking=False):
-            raise TooManyExports
-        self.pieces, self.is_open = pieces, True
+    def __init__(self, *, most: int, each: int) -> None:
+        self.most, self.each = most, each
+        self._readers: list[str] = []
+        self._lock = Lock()
+
+    def take(self, reader: str) -> None:
+        """Raises TooManyExports."""
+        with self._lock:
+            if len(self._readers) >= self.most or self._readers.count(reader) >= self.each:
+                raise TooManyExports
+            self._readers.append(reader)
+
+    def leave(self, reader: str) -> None:
+        self._readers.remove(reader)  # in one step and without the lock: the collector may call this within `take`
+
+
+# The other threads of the process stay free for everyone else, and strangers take no place of somebody signed in.
+ANONYMOUS = Places(most=2, each=1)
+SIGNED_IN = Places(most=4, each=2)
+
+
+class _Sent:
+    """Pieces of one file, which hold a place until they are all taken or given up, EXPORT_SECONDS at most."""
+
+    def __init__(self, request: HttpRequest, pieces: Iterator[bytes]) -> None:
+        if request.user.is_authenticated:
+            self.places, self.reader = SIGNED_IN, f"user {request.user.pk}"
+        else:
+            self.places, self.reader = ANONYMOUS, get_adapter().get_client_ip(request)
+        self.places.take(self.reader)
+        self.is_open = True
+        self.pieces, self.socket = pieces, request.META.get("gunicorn.socket")
+        self.ends_at = time.monotonic() + settings.EXPORT_SECONDS
 
     def __iter__(self) -> Iterator[bytes]:
         return self
 
     def __next__(self) -> bytes:
-        piece = next(self.pieces)
+        """Raises TimeoutError, as the socket does: gunicorn breaks off, and what was sent does not look whole."""
+        piece = next(self.pieces, None)
+        if piece is None:
+            self.close()  # before the reader knows the end and may ask for another file
+            raise StopIteration
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"A file was not taken within {settings.EXPORT_SECONDS} s")
+        if self.socket:
+            # For the whole piece, however slowly it goes. Gunicorn sets it anew for the next request.
+            self.socket.settimeout(min(STALLED_SECONDS, left))
         # Slow readers hold a thread, and no connection: the next piece opens its own. (A test's transaction stays.)
         if not connection.in_atomic_block:
             connection.close()
@@ -180,7 +228,7 @@ class _Permitted:
         """Django calls it when the answer is sent, and when its reader has gone."""
         if self.is_open:
             self.is_open = False
-            _running.release()
+            self.places.leave(self.reader)
 
     def __del__(self) -> None:
         """Also one that was dropped without being sent gives its place back."""
@@ -189,10 +237,8 @@ class _Permitted:
 
 
 def _stream(request: HttpRequest, pieces: Iterator[bytes], name: str) -> HttpResponseBase:
-    if socket := request.META.get("gunicorn.socket"):
-        socket.settimeout(STALLED_SECONDS)  # gunicorn sets it anew for the next request
     kind = "application/json" if name.endswith(".json") else "text/csv; charset=utf-8"
-    response = StreamingHttpResponse(_Permitted(pieces), content_type=kind)
+    response = StreamingHttpResponse(_Sent(request, pieces), content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "private, no-store"
     return response

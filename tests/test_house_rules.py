@@ -175,7 +175,8 @@ def test_every_address_is_known() -> None:
         "models/<str:version>/evidence/<str:kind>-<str:scheme>.svg", "reviews/",
         "models/<str:version>/trial/",
         "examples/<int:number>.png", "accounts/data/", "accounts/tokens/",
-        "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/2fa/", "accounts/sessions/",
+        "accounts/tokens/<uuid:token_id>/revoke/", "accounts/webhooks/", "accounts/2fa/totp/activate/",
+        "accounts/2fa/recovery-codes/", "accounts/2fa/", "accounts/sessions/",
         "accounts/", "admin/", "api/v1/",
         "api/schema/", "api/docs/", "healthz", "readyz",
     }  # fmt: skip

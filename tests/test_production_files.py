@@ -72,6 +72,10 @@ def test_the_proxy_takes_what_the_site_takes() -> None:
     assert "proxy_set_header X-Forwarded-For $remote_addr;" in proxy
 
 
+def test_the_proxy_hands_on_that_an_answer_broke_off() -> None:
+    assert "proxy_http_version 1.1;" in (BASE_DIR / "deploy/nginx.conf.template").read_text()
+
+
 def environment(**values: str) -> dict[str, str]:
     names = ("PATH", "DATABASE_URL", "REDIS_URL", "SECRET_KEY")
     return {name: os.environ[name] for name in names} | values

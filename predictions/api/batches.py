@@ -20,7 +20,7 @@ from predictions.api.access import user_of
 from predictions.api.schema import BATCH, ID, SITE
 from predictions.api.serializers import BatchSerializer
 from predictions.exceptions import TooManyExports
-from predictions.exports import ROWS_READ, csv_table
+from predictions.exports import ROWS_READ, as_csv, csv_table
 from predictions.models import Batch, BatchItem
 
 COLUMNS = ("name", "id", "status", "probability", "label", "threshold", "model", "flags", "error")
@@ -37,7 +37,8 @@ EXAMPLE = {
     "url": f"{SITE}/batches/{BATCH}/",
     "csv": f"{SITE}/api/v1/batches/{BATCH}/predictions.csv",
 }
-EXAMPLE_CSV = f"{','.join(COLUMNS)}\r\na.png,{ID},succeeded,0.9713,positive,0.5,mobilenetv2-3,,\r\n"
+EXAMPLE_ROW = ("a.png", ID, "succeeded", 0.9713, "positive", 0.5, "mobilenetv2-3", "", "")
+EXAMPLE_CSV = b"".join(as_csv([[EXAMPLE_ROW]], COLUMNS)).decode()
 
 
 class BatchDetail(APIView):
@@ -103,10 +104,10 @@ def _row(item: BatchItem) -> tuple[Any, ...]:
         item.name,
         prediction.uuid,
         prediction.status,
-        "" if prediction.probability is None else prediction.probability,
-        prediction.label or "",
+        prediction.probability,
+        prediction.label,
         prediction.threshold,
         prediction.model_version.version,
-        " ".join(prediction.flags),
+        prediction.flags,
         prediction.error_code,
     )

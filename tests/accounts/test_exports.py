@@ -94,7 +94,9 @@ def test_everything_of_theirs_is_in_it_and_no_secret_and_nobody_else(model_versi
 
 def test_the_table_has_a_line_for_each_answer_and_runs_no_formula() -> None:
     ada = full_account()
-    rows = list(csv.DictReader(io.StringIO(opened(Export.objects.get()).read("predictions.csv").decode())))
+    text = opened(Export.objects.get()).read("predictions.csv").decode()
+    assert text.startswith('"patch","name",')
+    rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["name"], row["status"], row["label"]) for row in rows] == [
         (f"'{NAME}", "succeeded", "positive"), ("drawn-2.png", "queued", ""), ("drawn-3.png", "queued", "")
     ]  # fmt: skip

@@ -14,11 +14,11 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from rich.console import Console
 
 from accounts.models import User
-from idc_finder_client import Client, Progress, Result
+from idc_finder_client import Client, Progress, Result, results
 from idc_finder_client.display import shown
 from ml.formats import MESSAGES
 from ml.images import MAX_BYTES, DecodedPatch
-from predictions import services
+from predictions import exports, services
 from predictions.models import Batch, BatchItem, ModelVersion, Patch, PatchImage, Prediction, Source, Visibility
 from predictions.uploads import receive
 from tests import pictures
@@ -36,6 +36,7 @@ GOOD = {
     "1/x.png": 3,
     "1/환자_가.png": 4,
     "=1+2.png": 5,
+    "a;=3+4;.png": 8,
     "deep/er/&lt;b&gt;%22;'.PNG": 6,
     "twice.png": 2,
     "z.png": 7,
@@ -60,7 +61,7 @@ def write_folder(folder: Path) -> Path:
 
 def expected(path: str) -> dict[str, str]:
     """The line of the table, from the database."""
-    shown = f"'{path}" if path.startswith("=") else path
+    shown = {"=1+2.png": "'=1+2.png", "a;=3+4;.png": "a;'=3+4;.png"}.get(path, path)
     if path in BAD:
         _, code, message = BAD[path]
         empty = dict.fromkeys(("probability", "label", "threshold", "model", "flags", "id"), "")
@@ -84,7 +85,7 @@ def expected(path: str) -> dict[str, str]:
 def assert_refused_files_end_with_1(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 1, done.stderr
     summary, batch = done.stdout.splitlines()
-    assert summary.startswith("8 of 11 answered, 3 rejected in ")
+    assert summary.startswith("9 of 12 answered, 3 rejected in ")
     assert batch.endswith(f"/batches/{Batch.objects.get().uuid}/")
 
 
@@ -92,9 +93,15 @@ def test_a_folder_becomes_a_table_in_the_order_of_its_paths(idc: Idc, tmp_path: 
     folder, out = write_folder(tmp_path / "folder"), tmp_path / "out.csv"
     assert_refused_files_end_with_1(idc.run("predict", folder, "--csv", out, "--um-per-pixel", "4"))
     assert table(out) == [expected(path) for path in ORDER]
-    assert out.read_text().splitlines()[0] == "path,status,probability,label,threshold,model,flags,id,error,message"
+    assert out.read_text().splitlines()[0] == (
+        '"path","status","probability","label","threshold","model","flags","id","error","message"'
+    )
     assert Patch.objects.filter(um_per_pixel=4, visibility="private").count() == len(set(GOOD.values()))
     assert not list(tmp_path.glob("out.csv.*"))
+
+
+def test_the_table_disarms_what_the_site_disarms() -> None:
+    assert results.FORMULA_BEGINS == exports.FORMULA_BEGINS
 
 
 def test_a_zip_gives_the_table_of_the_folder_it_was_made_of(idc: Idc, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 from hypothesis import given
@@ -17,9 +16,9 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from predictions import exports, services
-from predictions.exports import FORMULA, as_csv, as_json, disarmed
+from predictions.exports import ANONYMOUS, FORMULA, SIGNED_IN, as_csv, as_json, disarmed
 from predictions.models import Batch, Patch, Prediction, Visibility
-from tests.factories import answer, fail, submit_drawn
+from tests.factories import answer, fail, make_user, submit_drawn
 
 PUBLIC_NAMES = ["id", "status", "probability", "label", "threshold", "model", "flags", "reviewers_say", "created_at",
                 "finished_at"]  # fmt: skip
@@ -65,7 +64,7 @@ def test_history_as_csv_and_json_holds_what_its_owner_may_see(signed_in: Client,
     rows = json.loads(signed_in.get(reverse("predictions:export-json"), {"status": "succeeded"}).getvalue())
     assert rows == [
         {"name": '=HYPERLINK("x")', "id": str(done.uuid), "status": "succeeded", "probability": 0.75,
-         "label": "positive", "threshold": 0.5, "model": model, "flags": "blurred unlike", "reviewers_say": "",
+         "label": "positive", "threshold": 0.5, "model": model, "flags": ["blurred", "unlike"], "reviewers_say": "",
          "created_at": sent, "finished_at": stamp(done.finished_at), "visibility": "private", "batch": batch,
          "error": ""},
     ]  # fmt: skip
@@ -145,29 +144,62 @@ def test_too_many_rows_are_refused_and_not_cut_off(
 
 
 @pytest.mark.usefixtures("model_version")
-def test_few_files_are_made_at_once_and_a_reader_who_goes_leaves_a_place(signed_in: Client, owner: User) -> None:
+def test_a_reader_who_has_all_or_who_goes_leaves_a_place(signed_in: Client, owner: User) -> None:
     submit_drawn(owner, 1)
     address = reverse("predictions:export-csv")
-    mine = Patch.objects.filter(owner=owner)
-    held: list[Any] = [
-        exports.csv_response(HttpRequest(), mine, name="x", is_owners=True) for _ in range(exports.AT_ONCE)
-    ]
+    held: list[Any] = [signed_in.get(address) for _ in range(SIGNED_IN.each)]
     refused = signed_in.get(address)
     assert (refused.status_code, refused["Location"]) == (302, "/predictions/")
-    assert "Several files are being made" in signed_in.get(refused["Location"]).content.decode()
+    assert "several files at the moment" in signed_in.get(refused["Location"]).content.decode()
     for response in held:
         for close in [*response._resource_closers] * 2:  # what the server's close() calls when its reader has gone
             close()
-    for _ in range(2 * exports.AT_ONCE):
-        assert len(table(signed_in.get(address))) == 2
+    whole = [signed_in.get(address) for _ in range(SIGNED_IN.each)]
+    assert [len(table(response)) for response in whole] == [2] * SIGNED_IN.each
+    assert len(table(signed_in.get(address))) == 2
 
 
-@given(st.text())
-def test_no_cell_begins_like_a_formula(text: str) -> None:
-    shown = disarmed(text)
-    assert not shown.startswith(FORMULA)
-    assert not shown.lstrip().startswith(FORMULA)
-    assert shown in (text, f"'{text}")
+@pytest.mark.usefixtures("model_version")
+def test_strangers_take_no_place_of_those_who_are_signed_in(client: Client, owner: User, stranger: User) -> None:
+    answer(submit_drawn(owner, 1, visibility=Visibility.PUBLIC)[0])
+    held = []
+
+    def got_one(user: User | None = None, address: str = "127.0.0.1") -> bool:
+        reader = Client(REMOTE_ADDR=address)
+        if user:
+            reader.force_login(user)
+        held.append(reader.get(reverse("gallery-csv")))
+        return held[-1].status_code == 200
+
+    addresses = [f"192.0.2.{number // 2}" for number in range(2 * ANONYMOUS.most + 2)]
+    assert [got_one(address=one) for one in addresses] == [True, False] * ANONYMOUS.most + [False, False]
+    assert [got_one(owner) for _ in range(3)] == [True, True, False]
+    assert [got_one(stranger) for _ in range(3)] == [True, True, False]
+    assert not got_one(make_user("one-more@example.org"))
+
+
+SEPARATORS = ",;\t"
+# What decides where cells begin and end, and one sign that does not.
+cells = st.text(st.sampled_from(f"{FORMULA}{SEPARATORS} \r\n\"'a"), max_size=8)
+
+
+@given(st.tuples(cells, cells, cells), st.sampled_from(SEPARATORS))
+def test_no_cell_begins_like_a_formula_by_whatever_it_is_separated(written: tuple[str, ...], separator: str) -> None:
+    stream = io.StringIO()
+    exports.write_rows(stream, [written])
+    for row in csv.reader(io.StringIO(stream.getvalue(), newline=""), delimiter=separator):
+        assert not [cell for cell in row if cell.lstrip().startswith(tuple(FORMULA))]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("=1", "'=1"), (" ＝1", "' ＝1"), ("\ta", "'\ta"), ("a;=1+1", "a;'=1+1"), ('a; "-1;', "a;' \"-1;"),
+        ("a\n@x", "a\n'@x"), ("a-1, =2; b", "a-1, =2; b"), ("O'Hara", "O'Hara"),
+    ],
+)  # fmt: skip
+def test_only_what_would_run_is_disarmed(text: str, shown: str) -> None:
+    assert disarmed(text) == shown
 
 
 @given(
@@ -193,3 +225,7 @@ def _encodable(pieces: list[list[list[Any]]]) -> Any:
 
 def test_numbers_and_nothing_are_left_as_they_are() -> None:
     assert [disarmed(value) for value in (-1.5, None, 0, "")] == [-1.5, None, 0, ""]
+
+
+def test_every_cell_is_in_quotes_and_a_list_is_its_words() -> None:
+    assert b"".join(as_csv([[[1, None, ["a", "b"]]]], ["x", "y", "z"])) == b'"x","y","z"\r\n"1","","a b"\r\n'

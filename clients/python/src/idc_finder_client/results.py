@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 from idc_finder_client.errors import WrongUse
 
 COLUMNS = ("path", "status", "probability", "label", "threshold", "model", "flags", "id", "error", "message")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+# Before what a spreadsheet would run: where a cell begins for one that separates by commas, semicolons or tabs.
+FORMULA_BEGINS = re.compile(r'(^|[;\t\r\n])(?=[\s"]*[=+@＝＋－＠-])|^(?=[\t\r\n])')
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Results(list[Result]):
         try:
             # Names of files that are no Unicode keep their bytes.
             with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                writer = csv.writer(file)
+                writer = csv.writer(file, quoting=csv.QUOTE_ALL)
                 writer.writerow(COLUMNS)
                 writer.writerows(map(_row, self))
                 file.flush()
@@ -66,9 +68,9 @@ def _row(result: Result) -> tuple[object, ...]:
     return (
         _disarmed(result.path),
         result.status,
-        "" if result.probability is None else result.probability,
+        result.probability,
         result.label,
-        "" if result.threshold is None else result.threshold,
+        result.threshold,
         result.model,
         " ".join(result.flags),
         result.id,
@@ -78,4 +80,4 @@ def _row(result: Result) -> tuple[object, ...]:
 
 
 def _disarmed(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return FORMULA_BEGINS.sub(r"\g<1>'", text)

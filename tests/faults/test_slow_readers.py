@@ -1,0 +1,94 @@
+"""Readers who take a file slowly or not at all, on a real server: they are let go, and stand in nobody's way."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.db.models import OuterRef, Subquery
+from django.utils import timezone
+
+from accounts.models import User
+from predictions.models import Batch, ModelVersion, Patch, Prediction, Purpose, Source, Status, Visibility
+from tests.factories import make_token, submit_drawn
+from tests.processes import Processes, wait_for
+
+GALLERY = "/gallery/export.csv"
+SECONDS = 3  # EXPORT_SECONDS, far below what a single piece may take
+ROWS = 4000
+
+
+@pytest.fixture
+def site(processes: Processes, owner: User, model_version: ModelVersion) -> str:
+    """A site with a gallery that no socket holds whole."""
+    now = timezone.now()
+    patches = Patch.objects.bulk_create(
+        Patch(owner=owner, sha256=f"{number:064x}", source_width=50, source_height=50, original_name="a.png",
+              visibility=Visibility.PUBLIC, source=Source.WEB)
+        for number in range(ROWS)
+    )  # fmt: skip
+    Prediction.objects.bulk_create(
+        Prediction(patch=patch, model_version=model_version, purpose=Purpose.UPLOAD, status=Status.SUCCEEDED,
+                   probability=0.75, threshold=0.5, started_at=now, finished_at=now)
+        for patch in patches
+    )  # fmt: skip
+    answer = Prediction.objects.filter(patch=OuterRef("pk"))
+    Patch.objects.update(current_prediction=Subquery(answer.values("pk")))
+    return processes.start_web(EXPORT_SECONDS=str(SECONDS))
+
+
+def asked(site: str, source: str) -> socket.socket:
+    """A connection from this address that has asked for the gallery's file, over which little fits at a time."""
+    connection = socket.socket()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(30)
+    connection.bind((source, 0))
+    server = urlsplit(site)
+    connection.connect((server.hostname, server.port))
+    connection.sendall(f"GET {GALLERY} HTTP/1.1\r\nHost: {server.netloc}\r\n\r\n".encode())
+    assert connection.recv(12) == b"HTTP/1.1 200"
+    return connection
+
+
+def answer_to(site: str, path: str, source: str = "127.0.0.1", **headers: str) -> tuple[int, bytes]:
+    server = urlsplit(site)
+    connection = http.client.HTTPConnection(str(server.hostname), server.port, timeout=30, source_address=(source, 0))
+    try:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_strangers_who_take_nothing_stop_nobody_signed_in_and_are_let_go(site: str, owner: User) -> None:
+    submit_drawn(owner, 1)
+    path, token = f"/api/v1/batches/{Batch.objects.get().uuid}/predictions.csv", f"Bearer {make_token(owner)}"
+    with ExitStack() as stack:
+        for source in ("127.0.0.2", "127.0.0.3"):
+            stack.enter_context(asked(site, source))
+        assert answer_to(site, GALLERY)[0] == 302
+        for _ in range(3):
+            assert answer_to(site, path, Authorization=token)[0] == 200
+        wait_for(lambda: answer_to(site, GALLERY)[0] == 200, seconds=4 * SECONDS, what="a place is free again")
+    status, body = answer_to(site, GALLERY)
+    assert (status, body.count(b"\r\n")) == (200, ROWS + 1)
+
+
+def test_who_takes_a_file_in_drops_does_not_get_it_whole(site: str) -> None:
+    began = time.monotonic()
+    taken: list[Any] = []
+    with asked(site, "127.0.0.2") as connection:
+        while time.monotonic() < began + SECONDS + 2:
+            taken.append(connection.recv(64))
+            time.sleep(0.02)
+        while piece := connection.recv(4096):
+            taken.append(piece)
+    assert time.monotonic() < began + 4 * SECONDS
+    assert not b"".join(taken).endswith(b"0\r\n\r\n")  # how a whole one ends
