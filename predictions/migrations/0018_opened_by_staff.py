@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("predictions", "0016_event_kinds"),
+        ("predictions", "0017_barred"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("predictions", "0017_barred"),
+        ("predictions", "0018_opened_by_staff"),
     ]
 
     operations = [
