@@ -63,6 +63,12 @@ class UnknownBatch(ServiceError):
     status = 404
 
 
+class UnknownPatch(ServiceError):
+    code = "not_found"
+    message = _("There is no such patch of yours.")
+    status = 404
+
+
 class IdempotencyConflict(ServiceError):
     code = "idempotency_conflict"
     message = _("This idempotency key was used for other content in the last 24 hours. Use a new key for each request.")

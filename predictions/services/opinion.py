@@ -9,6 +9,7 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Least, Now
 
 from accounts.models import ApiToken, User
+from predictions.exceptions import UnknownPatch
 from predictions.models import Event, ModelVersion, Patch, Prediction, Priority, Purpose, Status
 from predictions.models.job import another_try
 from predictions.services import quota
@@ -28,11 +29,14 @@ def ask(*, patch: Patch, model_version: ModelVersion, actor: User, token: ApiTok
         AccountClosed: since the request came.
         QuotaExceeded: this model has not been asked before, and the owner may send nothing more today.
         PixelsDropped, StaysPrivate: this model has not been asked before, and the patch is forgotten or will be.
-        Patch.DoesNotExist: it was deleted since the request came.
+        UnknownPatch: it was deleted since the request came.
     """
     # Person, patch, prediction: in this order they are locked everywhere. The patch as it is now, not as it was read.
     lock(actor)
-    patch = Patch.objects.select_for_update(no_key=True).get(pk=patch.pk)
+    locked = Patch.objects.select_for_update(no_key=True).filter(pk=patch.pk).first()
+    if locked is None:
+        raise UnknownPatch
+    patch = locked
     if not Prediction.objects.filter(patch=patch, model_version=model_version).exists():
         refuse_forgotten(patch)
     # Locked, so that a run that is being stopped does not remove the row in this moment.

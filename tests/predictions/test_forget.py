@@ -110,7 +110,7 @@ def test_an_ordinary_submission_needs_as_many_statements_as_before(owner: User) 
     kept = statements(2, 3)
     with CaptureQueriesContext(connection) as found:
         send(owner, 4, 5)
-    assert (kept, len(found)) == (6, 7)  # two of them the savepoint's; the seventh remembers the choice
+    assert (kept, len(found)) == (5, 6)  # two of them the savepoint's; the sixth remembers the choice
 
 
 class Interrupted(Exception):

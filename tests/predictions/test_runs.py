@@ -14,7 +14,7 @@ from accounts.models import User
 from ml.images import decode_patch
 from ml.synthetic import example_png
 from predictions import services
-from predictions.exceptions import NothingToCompare, NotRunning, TooManyChosen
+from predictions.exceptions import NothingToCompare, NotRunning, TooManyChosen, UnknownPatch
 from predictions.models import (
     Event,
     ModelVersion,
@@ -349,3 +349,12 @@ def test_an_upload_and_a_run_that_queue_the_same_at_once_make_one_row(owner: Use
     assert sent == [row]
     assert (row.purpose, row.priority, row.awaited_by) == ("upload", Priority.INTERACTIVE, run)
     assert Patch.objects.get().current_prediction == row
+
+
+def test_a_patch_that_was_deleted_meanwhile_is_unknown(owner: User, other: ModelVersion) -> None:
+    (prediction,) = submit_drawn(owner, 1)
+    opened = Patch.objects.get()
+    services.withdraw(patch=prediction.patch, actor=owner)
+    with pytest.raises(UnknownPatch):
+        services.ask(patch=opened, model_version=other, actor=owner)
+    assert not Prediction.objects.exists()
