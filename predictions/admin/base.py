@@ -24,6 +24,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from accounts.models import User
 from predictions.exceptions import ServiceError
 from predictions.models import Prediction
+from predictions.templatetags.probability import percent
 
 COUNTED = 1000  # rows of a list that are counted and paged through; filters and search reach the others
 SENT_AGAIN = ("action", "select_across", "index", "_selected_action")
@@ -139,11 +140,14 @@ def short_id(row: Any) -> SafeString:
     return format_html('<span title="{}">{}</span>', row.uuid, str(row.uuid)[:8])
 
 
-def percent(prediction: Prediction | None) -> str | None:
-    """The probability as a page shows it."""
-    if prediction is None or prediction.probability is None:
+def shown_answer(prediction: Prediction | None) -> str | None:
+    """What came of a prediction: the class and the probability, or else its state."""
+    if prediction is None:
         return None
-    return f"{prediction.probability:.1%}"
+    if prediction.probability is None:
+        return prediction.get_status_display()
+    called = _("positive") if prediction.label == "positive" else _("negative")
+    return f"{called} {percent(prediction.probability)}"
 
 
 def seconds(start: datetime | None, end: datetime | None) -> str | None:

@@ -16,10 +16,10 @@ from predictions.admin.base import (
     ActingAdmin,
     ReadOnlyAdmin,
     kind_of,
-    percent,
     run_on_each,
     seconds,
     short_id,
+    shown_answer,
     staff_of,
     thumbnail,
     to_confirm,
@@ -37,13 +37,10 @@ class PatchAdmin(ActingAdmin):
         "picture",
         "short_id",
         "owner",
-        "visibility",
-        "status",
-        "label",
-        "shown_probability",
+        "seen_by",
+        "answer",
         "model",
         "flags",
-        "hidden_at",
         "created_at",
     )
     list_display_links = ("short_id",)
@@ -95,17 +92,13 @@ class PatchAdmin(ActingAdmin):
     def picture(self, patch: Patch) -> SafeString:
         return thumbnail(patch.current_prediction)
 
-    @admin.display(description=_("state"))
-    def status(self, patch: Patch) -> str:
-        return patch.current_prediction.get_status_display() if patch.current_prediction else "-"
+    @admin.display(description=_("visibility"))
+    def seen_by(self, patch: Patch) -> str:
+        return str(_("hidden")) if patch.hidden_at else patch.get_visibility_display()
 
-    @admin.display(description=_("label"))
-    def label(self, patch: Patch) -> str | None:
-        return patch.current_prediction.label if patch.current_prediction else None
-
-    @admin.display(description=_("probability"))
-    def shown_probability(self, patch: Patch) -> str | None:
-        return percent(patch.current_prediction)
+    @admin.display(description=_("answer"))
+    def answer(self, patch: Patch) -> str | None:
+        return shown_answer(patch.current_prediction)
 
     @admin.display(description=_("model"))
     def model(self, patch: Patch) -> ModelVersion | None:  # type: ignore[override]  # a column, named as it is shown
@@ -167,9 +160,7 @@ class PredictionAdmin(ActingAdmin):
         "short_id",
         "model_version",
         "purpose",
-        "status",
-        "label",
-        "shown_probability",
+        "answer",
         "flags",
         "attempt",
         "queued_at",
@@ -197,9 +188,9 @@ class PredictionAdmin(ActingAdmin):
     def picture(self, prediction: Prediction) -> SafeString:
         return thumbnail(prediction)
 
-    @admin.display(description=_("probability"))
-    def shown_probability(self, prediction: Prediction) -> str | None:
-        return percent(prediction)
+    @admin.display(description=_("answer"))
+    def answer(self, prediction: Prediction) -> str | None:
+        return shown_answer(prediction)
 
     @admin.display(description=_("waited"))
     def waited(self, prediction: Prediction) -> str | None:
