@@ -39,7 +39,7 @@ class PatchAdmin(ActingAdmin):
         "owner",
         "seen_by",
         "answer",
-        "model",
+        "answered_by",
         "flags",
         "created_at",
     )
@@ -101,7 +101,7 @@ class PatchAdmin(ActingAdmin):
         return shown_answer(patch.current_prediction)
 
     @admin.display(description=_("model"))
-    def model(self, patch: Patch) -> ModelVersion | None:  # type: ignore[override]  # a column, named as it is shown
+    def answered_by(self, patch: Patch) -> ModelVersion | None:
         return patch.current_prediction.model_version if patch.current_prediction else None
 
     @admin.display(description=_("flags"))
