@@ -46,7 +46,6 @@ class UserAdmin(ActingAdmin):
         "used_today",
         "may_send",
         "tokens",
-        "date_joined",
         "last_login",
     )
     list_filter = ("is_active", "is_staff", "is_superuser", "groups", "date_joined")

@@ -66,6 +66,11 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     sortable_by = ()
     search_help_text = gettext_lazy("An id, an e-mail address or a digest, whole.")
 
+    @admin.display(description=gettext_lazy("id"))
+    def short_id(self, row: Any) -> SafeString:
+        """The first digits of an id, the whole of it for who points at it or searches the page's text."""
+        return format_html('<span title="{}">{}</span>', row.uuid, str(row.uuid)[:8])
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -133,11 +138,6 @@ def thumbnail(prediction: Prediction | None) -> SafeString:
         )
     source = reverse("predictions:image", args=[prediction.uuid])
     return format_html('<img src="{}" width="50" height="50" alt="">', source)
-
-
-def short_id(row: Any) -> SafeString:
-    """The first digits of an id, the whole of it for who points at it or searches the page's text."""
-    return format_html('<span title="{}">{}</span>', row.uuid, str(row.uuid)[:8])
 
 
 def shown_answer(prediction: Prediction | None) -> str | None:

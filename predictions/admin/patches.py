@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -18,7 +16,6 @@ from predictions.admin.base import (
     kind_of,
     run_on_each,
     seconds,
-    short_id,
     shown_answer,
     staff_of,
     thumbnail,
@@ -83,10 +80,6 @@ class PatchAdmin(ActingAdmin):
             asked = Prediction.objects.filter(uuid=term).values_list("patch", flat=True)
             return super().found_by(term) | Q(pk__in=list(asked))
         return super().found_by(term)
-
-    @admin.display(description=_("id"))
-    def short_id(self, row: Any) -> SafeString:
-        return short_id(row)
 
     @admin.display(description=_("picture"))
     def picture(self, patch: Patch) -> SafeString:
@@ -180,10 +173,6 @@ class PredictionAdmin(ActingAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
         return super().get_queryset(request).defer("embedding", "model_version__card")
 
-    @admin.display(description=_("id"))
-    def short_id(self, row: Any) -> SafeString:
-        return short_id(row)
-
     @admin.display(description=_("picture"))
     def picture(self, prediction: Prediction) -> SafeString:
         return thumbnail(prediction)
@@ -237,7 +226,7 @@ class BatchItemInline(admin.TabularInline[BatchItem, Batch]):
 
 @admin.register(Batch)
 class BatchAdmin(ReadOnlyAdmin):
-    list_display = ("uuid", "owner", "source", "created_at")
+    list_display = ("short_id", "owner", "source", "created_at")
     list_filter = ("source",)
     list_select_related = ("owner",)
     search_fields = ("uuid__exact", "owner__email")
