@@ -42,7 +42,7 @@ def test_a_token_is_shown_once_and_stored_as_a_digest(client: Client, owner: Use
     assert found[0] not in page
     assert "my &lt;script&gt;" in page
     for scope in Scope:  # in the form; what the token opens stands beside it, too
-        assert page.count(scope.label) == (2 if scope in FORM["scopes"] else 1)
+        assert page.count(str(scope.label)) == (2 if scope in FORM["scopes"] else 1)
     assert status(found[0]) == 200
 
 

@@ -150,7 +150,7 @@ def test_every_page_of_reviewers_is_accessible_and_fits(
         page.goto(path)
         check()
         if width < 768 and path.endswith("/evidence/") and version in path:
-            figures = page.get_by_role("region", name="Figures")
+            figures = page.get_by_role("region", name="Figures", exact=True)
             figures.press("ArrowRight")
             page.wait_for_function("one => one.scrollLeft > 0", arg=figures.element_handle())
     page.goto(Review.objects.get().patch.current_prediction.get_absolute_url())  # type: ignore[union-attr]  # it has one
