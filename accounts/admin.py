@@ -46,7 +46,6 @@ class UserAdmin(ActingAdmin):
         "used_today",
         "may_send",
         "tokens",
-        "date_joined",
         "last_login",
     )
     list_filter = ("is_active", "is_staff", "is_superuser", "groups", "date_joined")
@@ -147,7 +146,7 @@ class UserAdmin(ActingAdmin):
 class ApiTokenAdmin(ActingAdmin):
     """A token's key in the database is its digest, which no page shows: rows go by their uuid and have no page."""
 
-    list_display = ("name", "user", "scope_names", "patches_per_day", "created", "expiry", "last_used")
+    list_display = ("name", "user", "opens", "patches_per_day", "created", "expiry", "last_used")
     list_display_links = None
     list_filter = ("expiry", "last_used_at")
     list_select_related = ("user",)
@@ -184,6 +183,10 @@ class ApiTokenAdmin(ActingAdmin):
         sent.setlist("_selected_action", list(keys))
         request.POST = sent  # type: ignore[assignment]  # a copy that may be changed
         return cast(HttpResponseBase, super().response_action(request, queryset))
+
+    @admin.display(description=_("scopes"))
+    def opens(self, token: ApiToken) -> str:
+        return ", ".join(token.scopes)
 
     @admin.display(description=_("last used"))
     def last_used(self, token: ApiToken) -> str:

@@ -111,9 +111,9 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
 class Scope(models.TextChoices):
     """What a token opens. A token can never manage tokens or the account."""
 
-    READ = "read", _("read")
-    PREDICT = "predict", _("create and retry predictions")
-    MANAGE = "manage", _("share and delete, and manage webhooks")
+    READ = "read", _("read patches, answers, batches, webhooks and reviews")
+    PREDICT = "predict", _("send patches, try again, ask another model")
+    MANAGE = "manage", _("share, delete, report, review, say what patches show, set up webhooks")
 
 
 class ApiToken(AbstractAuthToken):
@@ -126,6 +126,8 @@ class ApiToken(AbstractAuthToken):
     patches_per_day = models.PositiveIntegerField(null=True)  # of what its user may send; null: all of it
 
     class Meta:
+        verbose_name = _("API token")
+        verbose_name_plural = _("API tokens")
         constraints = [
             models.CheckConstraint(condition=models.Q(expiry__isnull=False), name="accounts_apitoken_expires")
         ]
@@ -134,8 +136,8 @@ class ApiToken(AbstractAuthToken):
         return self.name
 
     @property
-    def scope_names(self) -> str:
-        return ", ".join(str(Scope(scope).label) for scope in self.scopes)
+    def scope_labels(self) -> list[str]:
+        return [str(Scope(scope).label) for scope in self.scopes]
 
 
 class Counter(models.Model):

@@ -27,7 +27,7 @@ def main(folder: Path | None) -> None:
         address = processes.start_web()
         addresses, state = _fill(browser, address)
         for scheme in SCHEMES if folder else ("light",):
-            for device, width in WIDTHS.items() if folder else [("desktop", 1000)]:
+            for device, width in WIDTHS.items() if folder else [("desktop", 1120)]:
                 context = browser.new_context(
                     base_url=address,
                     color_scheme="dark" if scheme == "dark" else "light",

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 class AdminSite(admin.AdminSite):
     site_header = site_title = "IDC Finder"
     index_title = gettext_lazy("Administration")
+    enable_nav_sidebar = False  # lists need its room
 
     def has_permission(self, request: HttpRequest) -> bool:
         return request.user.is_authenticated and request.user.sees_all

@@ -205,7 +205,7 @@ class TokenScheme(OpenApiAuthenticationExtension):
             "description": (
                 "`Authorization: Bearer idc_...`. Made on the page “API tokens” of the account. Scopes: `read` (lists, "
                 "details, images, batches, `me`), `predict` (create, retry, ask another model), `manage` (share, take "
-                "back, delete, state ground truth, review, make and change webhooks)."
+                "back, delete, report, state ground truth, review, make and change webhooks)."
             ),
         }
 

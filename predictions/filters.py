@@ -23,10 +23,10 @@ YES_NO = [("yes", _("yes")), ("no", _("no"))]
 
 # What the majority of the reviewers who named a class says, against the model. Every reviewed patch is in one of them.
 AGREED = [
-    ("same", _("reviewers say the same")),
-    ("differs", _("reviewers say otherwise")),
-    ("split", _("reviewers are split")),
-    ("undecided", _("reviewers name neither")),
+    ("same", _("say the same")),
+    ("differs", _("say otherwise")),
+    ("split", _("are split")),
+    ("undecided", _("name neither")),
 ]
 ROUNDING = 1e-9  # of distances, which floats do not subtract exactly
 AGREEMENT = {
@@ -74,7 +74,7 @@ def _choice(label: Any, choices: Any, **options: Any) -> django_filters.ChoiceFi
 class GalleryFilter(django_filters.FilterSet):
     label = _choice(_("Answer"), LABELS, method="with_label")
     min_probability = _probability(_("Probability from"), "gte")
-    max_probability = _probability(_("to"), "lte")
+    max_probability = _probability(_("Probability to"), "lte")
     model = ModelFilter(
         label=_("Model"),
         field_name="current_prediction__model_version",
@@ -83,7 +83,7 @@ class GalleryFilter(django_filters.FilterSet):
         empty_label=_("any"),
     )
     reviewed = _choice(_("Reviewed"), YES_NO, method="with_reviewed")
-    agreed = _choice(_("Agreement"), AGREED, method="with_agreement")
+    agreed = _choice(_("Reviewers"), AGREED, method="with_agreement")
     sort = django_filters.ChoiceFilter(
         label=_("Order"),
         choices=[(sort.name, sort.label) for sort in SORTS.values()],
@@ -156,7 +156,7 @@ class HistoryFilter(GalleryFilter):
         widget=forms.DateInput(attrs={"type": "date"}),
     )
     until = django_filters.DateFilter(
-        label=_("until"),
+        label=_("Sent until"),
         method="sent_until",
         widget=forms.DateInput(attrs={"type": "date"}),
     )

@@ -78,8 +78,8 @@ SORTS = {
     for sort in (
         NEWEST,
         Sort("oldest", _("oldest first")),
-        Sort("likely", _("most likely IDC first"), "probability", is_descending=True),
-        Sort("unlikely", _("least likely IDC first"), "probability"),
-        Sort("doubtful", _("nearest the threshold first"), "doubt"),
+        Sort("likely", _("most likely first"), "probability", is_descending=True),
+        Sort("unlikely", _("least likely first"), "probability"),
+        Sort("doubtful", _("least certain first"), "doubt"),
     )
 }

@@ -40,7 +40,7 @@ from predictions.models import (
 from predictions.trust import held_out_like
 from predictions.uploads import receive
 
-STRIP = 8  # gallery cases on the front page
+STRIP = 6  # gallery cases on the front page
 # How long the browser waits before it looks again, in ms: soon at first, then ever slower.
 DELAYS = (150, 200, 300, 500, 1000, 2000, 3000, 5000)
 MAP_DELAYS = (500, 500, 1000, 2000, 3000, 5000)

@@ -15,8 +15,8 @@ from reviews.models import Draw, GroundTruth, Report, Review, Week
 
 @admin.register(Review)
 class ReviewAdmin(ReadOnlyAdmin):
-    list_display = ("picture", "uuid", "reviewer", "answer", "first_answer", "created_at", "changed_at")
-    list_display_links = ("uuid",)
+    list_display = ("picture", "short_id", "reviewer", "answer", "first_answer", "created_at", "changed_at")
+    list_display_links = ("short_id",)
     list_filter = ("answer", "draw__reason", "draw__is_random", ("changed_at", admin.EmptyFieldListFilter))
     list_select_related = ("reviewer", "patch__current_prediction__patch")
     search_fields = ("uuid__exact", "patch__uuid__exact", "reviewer__email")
@@ -29,7 +29,7 @@ class ReviewAdmin(ReadOnlyAdmin):
 
 @admin.register(Draw)
 class DrawAdmin(ReadOnlyAdmin):
-    list_display = ("uuid", "reviewer", "reason", "is_random", "outcome", "drawn_at", "closed_at")
+    list_display = ("short_id", "reviewer", "reason", "is_random", "outcome", "drawn_at", "closed_at")
     list_filter = ("outcome", "reason", "is_random")
     list_select_related = ("reviewer",)
     search_fields = ("uuid__exact", "patch__uuid__exact", "reviewer__email")
@@ -78,7 +78,11 @@ class GroundTruthAdmin(ReadOnlyAdmin):
 
 @admin.register(Week)
 class WeekAdmin(ReadOnlyAdmin):
-    list_display = ("model_version", "week", "number", "score", "positive", "flagged", "sampled", "counted_at")
+    list_display = ("model_version", "week", "number", "mean", "positive", "flagged", "sampled", "counted_at")
     list_filter = ("model_version",)
     list_select_related = ("model_version",)
     ordering = ("-week", "model_version")
+
+    @admin.display(description=_("mean probability"))
+    def mean(self, week: Week) -> str:
+        return f"{week.score:.3f}"

@@ -189,6 +189,13 @@ def test_templates_hold_no_inline_script_or_style() -> None:
     ] == []
 
 
+def test_every_table_is_one_that_scrolls() -> None:
+    """Made by {% table %} (predictions/templatetags/pages.py), or by Django in its admin."""
+    assert [
+        name for name in SOURCES if name.startswith("templates/") and "<table" in (BASE_DIR / name).read_text()
+    ] == []
+
+
 def test_every_sentence_of_a_template_is_translatable() -> None:
     """Text between tags stands inside translate or blocktranslate."""
     found = []

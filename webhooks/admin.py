@@ -10,7 +10,7 @@ from webhooks.models import Delivery, Webhook
 
 @admin.register(Webhook)
 class WebhookAdmin(ReadOnlyAdmin):
-    list_display = ("uuid", "owner", "url", "is_active", "pause_reason", "last_attempt_at", "last_error")
+    list_display = ("short_id", "owner", "url", "is_active", "pause_reason", "last_attempt_at", "last_error")
     list_filter = ("is_active", "pause_reason")
     list_select_related = ("owner",)
     search_fields = ("uuid__exact", "owner__email")
@@ -20,7 +20,7 @@ class WebhookAdmin(ReadOnlyAdmin):
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnlyAdmin):
-    list_display = ("uuid", "webhook", "event", "status", "attempt", "response_status", "error_code", "created_at")
+    list_display = ("short_id", "webhook", "event", "status", "attempt", "response_status", "error_code", "created_at")
     list_filter = ("status", "event")
     list_select_related = ("webhook",)
     search_fields = ("uuid__exact", "webhook__uuid__exact")

@@ -24,6 +24,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from accounts.models import User
 from predictions.exceptions import ServiceError
 from predictions.models import Prediction
+from predictions.templatetags.probability import percent
 
 COUNTED = 1000  # rows of a list that are counted and paged through; filters and search reach the others
 SENT_AGAIN = ("action", "select_across", "index", "_selected_action")
@@ -64,6 +65,11 @@ class ReadOnlyAdmin(admin.ModelAdmin[Any]):
     paginator = BoundedPaginator
     sortable_by = ()
     search_help_text = gettext_lazy("An id, an e-mail address or a digest, whole.")
+
+    @admin.display(description=gettext_lazy("id"))
+    def short_id(self, row: Any) -> SafeString:
+        """The first digits of an id, the whole of it for who points at it or searches the page's text."""
+        return format_html('<span title="{}">{}</span>', row.uuid, str(row.uuid)[:8])
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -134,16 +140,14 @@ def thumbnail(prediction: Prediction | None) -> SafeString:
     return format_html('<img src="{}" width="50" height="50" alt="">', source)
 
 
-def short_id(row: Any) -> SafeString:
-    """The first digits of an id, the whole of it for who points at it or searches the page's text."""
-    return format_html('<span title="{}">{}</span>', row.uuid, str(row.uuid)[:8])
-
-
-def percent(prediction: Prediction | None) -> str | None:
-    """The probability as a page shows it."""
-    if prediction is None or prediction.probability is None:
+def shown_answer(prediction: Prediction | None) -> str | None:
+    """What came of a prediction: the class and the probability, or else its state."""
+    if prediction is None:
         return None
-    return f"{prediction.probability:.1%}"
+    if prediction.probability is None:
+        return prediction.get_status_display()
+    called = _("positive") if prediction.label == "positive" else _("negative")
+    return f"{called} {percent(prediction.probability)}"
 
 
 def seconds(start: datetime | None, end: datetime | None) -> str | None:

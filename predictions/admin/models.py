@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -19,6 +21,10 @@ from predictions.models import ModelVersion, Patch, Run, WorkerHeartbeat
 @admin.register(ModelVersion)
 class ModelVersionAdmin(ActingAdmin):
     list_display = ("version", "is_active", "trial", "registered_at", "sha256")
+    fieldsets = (
+        (None, {"fields": ("version", "is_active", "registered_at", "threshold", "likeness_limit", "sha256", "pages")}),
+        (_("Model card"), {"fields": ("whole_card",), "classes": ("collapse",)}),
+    )
     ordering = ("-registered_at",)
     actions = ("activate",)
 
@@ -28,6 +34,15 @@ class ModelVersionAdmin(ActingAdmin):
     @admin.display(description=_("trial"))
     def trial(self, version: ModelVersion) -> SafeString:
         return format_html('<a href="{}">{}</a>', reverse("trial:trial", args=[version.version]), _("runs, comparison"))
+
+    @admin.display(description=_("pages"))
+    def pages(self, version: ModelVersion) -> SafeString:
+        card = format_html('<a href="{}">{}</a>', reverse("model", args=[version.version]), _("figures and limits"))
+        return format_html("{}, {}", card, self.trial(version))
+
+    @admin.display(description=_("card"))
+    def whole_card(self, version: ModelVersion) -> SafeString:
+        return format_html("<pre>{}</pre>", json.dumps(version.card, indent=1, ensure_ascii=False))
 
     @admin.action(description=_("Activate: let it answer new patches"), permissions=["act"])
     def activate(self, request: HttpRequest, versions: QuerySet[ModelVersion]) -> None:

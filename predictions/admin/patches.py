@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -16,10 +14,9 @@ from predictions.admin.base import (
     ActingAdmin,
     ReadOnlyAdmin,
     kind_of,
-    percent,
     run_on_each,
     seconds,
-    short_id,
+    shown_answer,
     staff_of,
     thumbnail,
     to_confirm,
@@ -37,13 +34,10 @@ class PatchAdmin(ActingAdmin):
         "picture",
         "short_id",
         "owner",
-        "visibility",
-        "status",
-        "label",
-        "shown_probability",
-        "model",
+        "seen_by",
+        "answer",
+        "answered_by",
         "flags",
-        "hidden_at",
         "created_at",
     )
     list_display_links = ("short_id",)
@@ -87,28 +81,20 @@ class PatchAdmin(ActingAdmin):
             return super().found_by(term) | Q(pk__in=list(asked))
         return super().found_by(term)
 
-    @admin.display(description=_("id"))
-    def short_id(self, row: Any) -> SafeString:
-        return short_id(row)
-
     @admin.display(description=_("picture"))
     def picture(self, patch: Patch) -> SafeString:
         return thumbnail(patch.current_prediction)
 
-    @admin.display(description=_("state"))
-    def status(self, patch: Patch) -> str:
-        return patch.current_prediction.get_status_display() if patch.current_prediction else "-"
+    @admin.display(description=_("visibility"))
+    def seen_by(self, patch: Patch) -> str:
+        return str(_("hidden")) if patch.hidden_at else patch.get_visibility_display()
 
-    @admin.display(description=_("label"))
-    def label(self, patch: Patch) -> str | None:
-        return patch.current_prediction.label if patch.current_prediction else None
-
-    @admin.display(description=_("probability"))
-    def shown_probability(self, patch: Patch) -> str | None:
-        return percent(patch.current_prediction)
+    @admin.display(description=_("answer"))
+    def answer(self, patch: Patch) -> str | None:
+        return shown_answer(patch.current_prediction)
 
     @admin.display(description=_("model"))
-    def model(self, patch: Patch) -> ModelVersion | None:  # type: ignore[override]  # a column, named as it is shown
+    def answered_by(self, patch: Patch) -> ModelVersion | None:
         return patch.current_prediction.model_version if patch.current_prediction else None
 
     @admin.display(description=_("flags"))
@@ -167,9 +153,7 @@ class PredictionAdmin(ActingAdmin):
         "short_id",
         "model_version",
         "purpose",
-        "status",
-        "label",
-        "shown_probability",
+        "answer",
         "flags",
         "attempt",
         "queued_at",
@@ -189,17 +173,13 @@ class PredictionAdmin(ActingAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Prediction]:
         return super().get_queryset(request).defer("embedding", "model_version__card")
 
-    @admin.display(description=_("id"))
-    def short_id(self, row: Any) -> SafeString:
-        return short_id(row)
-
     @admin.display(description=_("picture"))
     def picture(self, prediction: Prediction) -> SafeString:
         return thumbnail(prediction)
 
-    @admin.display(description=_("probability"))
-    def shown_probability(self, prediction: Prediction) -> str | None:
-        return percent(prediction)
+    @admin.display(description=_("answer"))
+    def answer(self, prediction: Prediction) -> str | None:
+        return shown_answer(prediction)
 
     @admin.display(description=_("waited"))
     def waited(self, prediction: Prediction) -> str | None:
@@ -246,7 +226,7 @@ class BatchItemInline(admin.TabularInline[BatchItem, Batch]):
 
 @admin.register(Batch)
 class BatchAdmin(ReadOnlyAdmin):
-    list_display = ("uuid", "owner", "source", "created_at")
+    list_display = ("short_id", "owner", "source", "created_at")
     list_filter = ("source",)
     list_select_related = ("owner",)
     search_fields = ("uuid__exact", "owner__email")

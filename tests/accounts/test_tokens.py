@@ -41,6 +41,8 @@ def test_a_token_is_shown_once_and_stored_as_a_digest(client: Client, owner: Use
     page = client.get(reverse("tokens")).content.decode()
     assert found[0] not in page
     assert "my &lt;script&gt;" in page
+    for scope in Scope:  # in the form; what the token opens stands beside it, too
+        assert page.count(str(scope.label)) == (2 if scope in FORM["scopes"] else 1)
     assert status(found[0]) == 200
 
 

@@ -155,6 +155,8 @@ def test_every_page_of_the_admin_keeps_to_the_policy(visitor: Visitor, staff_mem
         name = f"{model._meta.app_label}_{model._meta.model_name}"
         page.goto(reverse(f"admin:{name}_changelist"))
         expect(page.locator("#changelist")).to_be_visible()
+        cut = page.locator(".results").evaluate_all("all => all.map(one => one.scrollWidth - one.clientWidth)")
+        assert max(cut, default=0) <= 0, f"{page.url} is wider than a window of 1280 pixels"
         row = model._default_manager.first()
         if row and model is not ApiToken:
             page.goto(reverse(f"admin:{name}_change", args=[row.pk]))

@@ -119,6 +119,24 @@ def test_a_reported_case_is_hidden_by_staff_and_gone(browser: Browser, address: 
         context.close()
 
 
+# How much wider each choice would be, were it let: a text that is cut.
+CUT = """all => all.filter(one => {
+    const given = one.offsetWidth;
+    Object.assign(one.style, {position: "absolute", width: "auto", maxWidth: "none"});
+    return one.offsetWidth > given;
+}).map(one => one.name)"""
+
+
+def test_no_choice_of_a_filter_is_cut(browser: Browser, address: str) -> None:
+    context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    log_in(page, "owner")
+    page.goto("/predictions/")
+    assert page.locator(".filters select").count() == 8
+    assert page.locator(".filters select").evaluate_all(CUT) == []
+    context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_the_pages_are_accessible_and_fit(browser: Browser, address: str, scheme: str, width: int) -> None:

@@ -149,6 +149,10 @@ def test_every_page_of_reviewers_is_accessible_and_fits(
     for path in ("/reviews/mine/", "/reviews/evidence/", f"/models/{version}/evidence/", f"/models/{version}/"):
         page.goto(path)
         check()
+        if width < 768 and path.endswith("/evidence/") and version in path:
+            figures = page.get_by_role("region", name="Figures", exact=True)
+            figures.press("ArrowRight")
+            page.wait_for_function("one => one.scrollLeft > 0", arg=figures.element_handle())
     page.goto(Review.objects.get().patch.current_prediction.get_absolute_url())  # type: ignore[union-attr]  # it has one
     check()
     assert complaints == []

@@ -127,6 +127,24 @@ def test_the_history_of_a_row_is_its_events(signed_in: Client, owner: User, staf
     assert [event.kind for event in page.context["cl"].result_list] == ["opened", "hidden"]
 
 
+def test_a_patch_and_its_answer_take_few_columns(signed_in: Client, owner: User) -> None:
+    shared, waiting = submit_drawn(owner, 1, 2, visibility=Visibility.PUBLIC)
+    answer(shared, 0.0004)
+    services.hide(patch=waiting.patch, actor=owner)
+    page = signed_in.get(reverse("admin:predictions_patch_changelist")).content.decode()
+    shown = re.findall(r'<td class="field-(?:seen_by|answer|answered_by)[^"]*">([^<]*)</td>', page)
+    model = shared.model_version.version
+    assert shown == ["hidden", "waiting", model, "public", "negative <\xa00.1\xa0%".replace("<", "&lt;"), model]
+
+
+def test_the_row_of_a_model_folds_its_card_away(signed_in: Client, model_version: ModelVersion) -> None:
+    page = signed_in.get(reverse("admin:predictions_modelversion_change", args=[model_version.pk])).content.decode()
+    before, _, folded = page.partition("<details")
+    patient = model_version.card["data"]["train"]["patient_ids"][0]
+    assert (patient in before, patient in folded) == (False, True)
+    assert model_version.sha256 in before
+
+
 def test_activate(signed_in: Client, staff: User, model_version: ModelVersion) -> None:
     second = ModelVersion.objects.create(version="second", sha256="2" * 64, card=model_version.card)
     assert "Select exactly one" in act(signed_in, "modelversion", "activate", model_version.pk, second.pk)

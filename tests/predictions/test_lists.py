@@ -242,7 +242,7 @@ def test_what_is_set_can_be_taken_away_one_by_one(signed_in: Client, owner: User
     page = signed_in.get(HISTORY, {name: value for name, value in query.items() if name != "cursor"}).content.decode()
     chips = re.findall(r'class="chip"\s+href="([^"]*)">.*?</span>\s*(.*?)\s*<span', page, re.DOTALL)
     assert [text for _, text in chips] == [
-        "Answer: IDC positive", "Probability from: 0.5", "Order: most likely IDC first", "Sent since: Jan. 2, 2026"
+        "Answer: IDC positive", "Probability from: 0.5", "Order: most likely first", "Sent since: Jan. 2, 2026"
     ]  # fmt: skip
     assert chips[0][0] == "?min_probability=0.5&amp;since=2026-01-02&amp;sort=likely"
     assert "None of your patches matches." in page

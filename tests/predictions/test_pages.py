@@ -4,6 +4,7 @@ import re
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.template import Context, Template
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -30,6 +31,21 @@ def file(content: bytes, name: str = "patch.png") -> SimpleUploadedFile:
 def signed_in(client: Client, owner: User) -> Client:
     client.force_login(owner)
     return client
+
+
+def test_a_table_is_a_region_with_a_name() -> None:
+    row = "<tr><td>1</td></tr>"
+    shown, unshown = (f"{{% table name {how} %}}{row}{{% endtable %}}" for how in ("", "is_shown=False"))
+    region = '<div class="scroll" role="region" tabindex="0" aria-label="A &amp; B"><table class="table">'
+    assert Template("{% load pages %}" + shown + unshown).render(Context({"name": "A & B"})) == (
+        f"{region}<caption>A &amp; B</caption>{row}</table></div>{region}{row}</table></div>"
+    )
+
+
+@pytest.mark.parametrize("view", ["gallery", "predictions:history", "tokens", "mfa_index", "data:home"])
+def test_menus_mark_the_page_one_is_on(signed_in: Client, view: str) -> None:
+    page = signed_in.get(reverse(view)).content.decode()
+    assert re.findall(r'<a href="([^"]*)" aria-current="page">', page) == [reverse(view)]
 
 
 def test_one_file_without_scripts_leads_to_its_result(signed_in: Client) -> None:
