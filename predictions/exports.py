@@ -188,7 +188,7 @@ class Places:
 
 # The other threads of the process stay free for everyone else, and strangers take no place of somebody signed in.
 ANONYMOUS = Places(most=2, each=1)
-SIGNED_IN = Places(most=4, each=2)
+SIGNED_IN = Places(most=3, each=2)
 
 
 class _Sent:
