@@ -29,7 +29,7 @@ run: .venv/.run  ## the whole site on http://127.0.0.1:$PORT (default 8000); Ctr
 	@exec $(BIN)/python -m idc_site.devserver
 
 test: .venv/.dev  ## every test, on real PostgreSQL, Valkey, worker and browser
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/.dev  ## linters, types, templates, migrations, deployment checks; changes nothing
 	$(BIN)/ruff check .
