@@ -145,12 +145,15 @@ def test_the_row_of_a_model_folds_its_card_away(signed_in: Client, model_version
     assert model_version.sha256 in before
 
 
-def test_activate(signed_in: Client, staff: User, model_version: ModelVersion) -> None:
+def test_activate(signed_in: Client, staff: User, owner: User, model_version: ModelVersion) -> None:
     second = ModelVersion.objects.create(version="second", sha256="2" * 64, card=model_version.card)
     assert "Select exactly one" in act(signed_in, "modelversion", "activate", model_version.pk, second.pk)
     assert "finished no trial run" in act(signed_in, "modelversion", "activate", second.pk)
     assert ModelVersion.objects.active() == model_version
+    answer(submit_drawn(owner, 1)[0])
     services.start_shadow(model_version=second)
+    services.advance_runs()
+    answer(Prediction.objects.get(model_version=second))
     services.advance_runs()
     act(signed_in, "modelversion", "activate", second.pk)
     assert ModelVersion.objects.active() == second
