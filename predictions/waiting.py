@@ -20,8 +20,6 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from idc_site.prepared import Prepared, execute
-
 logger = logging.getLogger(__name__)
 
 FINISHED = "predictions_finished"  # payload: keys of predictions, with commas between them
@@ -29,15 +27,11 @@ FIRST_LOOK_SECONDS = 0.1  # at what was finished before this process began to li
 LOOK_SECONDS = 1.0
 # What a worker writes into a prediction, as far as those who wait are told.
 ANSWER = ("status", "probability", "flags", "finished_at", "error_code", "error_message")
-READ = Prepared(
-    "read_answers",
-    {"keys": "bigint[]"},
-    """
+READ = """
 SELECT answer.id, patch.pixels_dropped_at, {columns}
 FROM predictions_prediction AS answer JOIN predictions_patch AS patch ON patch.id = answer.patch_id
-WHERE answer.id = ANY(%(keys)s)
-""".format(columns=", ".join(f"answer.{name}" for name in ANSWER)),
-)
+WHERE answer.id = ANY(%s)
+"""
 REMEMBERED = 10_000  # keys heard last: what was finished between the commit of a request and its waiting
 IDLE_SECONDS = 60.0  # without anyone who waits, the listener ends
 PAUSE_SECONDS = 1.0  # before it connects again
@@ -168,7 +162,7 @@ def wait_until_finished(keys: Collection[int], *, seconds: float) -> bool:
 def read_answers(keys: Collection[int]) -> list[tuple[Any, ...]]:
     """Of each of these predictions that is still there: its key, since when its pixels are gone, and ANSWER."""
     with connections["default"].cursor() as cursor:
-        execute(cursor, READ, values={"keys": list(keys)})
+        cursor.execute(READ.format(columns=", ".join(f"answer.{name}" for name in ANSWER)), [list(keys)])
         return list(cursor.fetchall())
 
 

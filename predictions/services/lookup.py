@@ -9,21 +9,13 @@ from datetime import datetime
 from django.db import connection
 
 from accounts.models import User
-from idc_site.prepared import Prepared, execute
 from predictions.exceptions import AccountClosed
 from predictions.models import Barred, ModelVersion, Patch
 
-LOCK = Prepared(
-    "lock_owner",
-    {"owner": "bigint"},
-    "SELECT FROM accounts_user WHERE id = %(owner)s AND is_active FOR NO KEY UPDATE",
-)
+LOCK = "SELECT FROM accounts_user WHERE id = %(owner)s AND is_active FOR NO KEY UPDATE"
 # Sent together with LOCK, and sees what is there when the lock is. Keys from their sequences, so that rows that name
 # each other can be made together. Those not needed are lost.
-LOOK = Prepared(
-    "look_before_submission",
-    {"owner": "bigint", "digests": "text[]", "number": "bigint"},
-    """
+LOOK = """
 SELECT (SELECT is_active FROM accounts_user WHERE id = %(owner)s), statement_timestamp(),
     ARRAY(SELECT id FROM predictions_patch WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
     ARRAY(SELECT id FROM predictions_barred WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
@@ -32,8 +24,7 @@ SELECT (SELECT is_active FROM accounts_user WHERE id = %(owner)s), statement_tim
     ARRAY(SELECT nextval(pg_get_serial_sequence('predictions_prediction', 'id')) FROM generate_series(1, %(number)s)),
     version.id, version.version, version.threshold
 FROM (SELECT) AS once LEFT JOIN predictions_modelversion AS version ON version.is_active
-""",
-)
+"""
 
 
 @dataclass(frozen=True)
@@ -61,7 +52,7 @@ def lock(owner: User) -> None:
         AccountClosed: since the request came.
     """
     with connection.cursor() as cursor:
-        execute(cursor, LOCK, values={"owner": owner.pk})
+        cursor.execute(LOCK, {"owner": owner.pk})
         if not cursor.rowcount:
             raise AccountClosed
 
@@ -75,8 +66,7 @@ def look(owner: User, digests: Collection[str]) -> Found:
         AccountClosed: since the request came.
     """
     with connection.cursor() as cursor:
-        values = {"owner": owner.pk, "digests": list(digests), "number": len(digests)}
-        execute(cursor, LOCK, LOOK, values=values)
+        cursor.execute(f"{LOCK};{LOOK}", {"owner": owner.pk, "digests": list(digests), "number": len(digests)})
         ((is_active, now, known, barred, batch_key, patch_keys, prediction_keys, *version),) = cursor.fetchall()
     if not is_active:
         raise AccountClosed
