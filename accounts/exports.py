@@ -117,11 +117,11 @@ def finish(export: Export, *, size: int) -> None:
 
 
 @transaction.atomic
-def take_back(owner: User, *, since: datetime) -> None:
-    """Pixels of `owner`'s, none of them sent before `since`, are to be forgotten from now on: no archive keeps them.
+def take_back(owner: int, *, since: datetime) -> None:
+    """Patches of this user, none of them sent before `since`, are deleted or to be forgotten: no archive keeps them.
 
     What is ready goes, and what is being made begins anew, after a pause in which others have their turn. In the
-    transaction that marks the patches and locks their owner: an archive that begins later leaves them out.
+    transaction that deletes or marks the patches: an archive that begins later leaves them out.
     """
     archives = Export.objects.filter(owner=owner)
     # What waits too: taken up in this moment, it would not see the mark. Newest first, as `finish` goes.

@@ -221,7 +221,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "batches", "description": "Patches that were sent together."},
         {"name": "gallery", "description": "What was shared; needs no token."},
         {"name": "models", "description": "The models and their cards; needs no token."},
-        {"name": "reviews", "description": "What reviewers are asked, and what they say. For reviewers and staff."},
+        {"name": "reviews", "description": "What reviewers are asked and say. For reviewers and signed-in staff."},
         {"name": "webhooks", "description": "Who is told when a batch is done."},
         {"name": "me", "description": "The caller, the limits and what is left of them."},
     ],

@@ -65,7 +65,7 @@ class UnknownBatch(ServiceError):
 
 class UnknownPatch(ServiceError):
     code = "not_found"
-    message = _("There is no such patch of yours.")
+    message = _("There is no such patch.")
     status = 404
 
 

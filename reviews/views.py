@@ -146,17 +146,19 @@ def ground_truth(request: HttpRequest, prediction_id: UUID) -> HttpResponse:
     prediction = get_object_or_404(
         Prediction.objects.filter(patch__owner=owner).select_related("patch"), uuid=prediction_id
     )
-    if request.POST.get("answer") == "none":
-        services.withdraw_truth(patch=prediction.patch, owner=owner)
-        messages.success(request, _("You state nothing about this patch any more."))
-        return redirect(prediction)
     form = TruthForm(request.POST)
-    if form.is_valid():
-        stated = {"answer": Answer(form.cleaned_data["answer"]), "source": form.cleaned_data["source"]}
-        services.state_truth(patch=prediction.patch, owner=owner, **stated)
-        messages.success(request, _("Thank you. What you state is kept apart from what reviewers say."))
-    else:
-        messages.error(request, _("Say whether it is IDC, and how you know in at most 200 characters."))
+    try:
+        if request.POST.get("answer") == "none":
+            services.withdraw_truth(patch=prediction.patch, owner=owner)
+            messages.success(request, _("You state nothing about this patch any more."))
+        elif form.is_valid():
+            stated = {"answer": Answer(form.cleaned_data["answer"]), "source": form.cleaned_data["source"]}
+            services.state_truth(patch=prediction.patch, owner=owner, **stated)
+            messages.success(request, _("Thank you. What you state is kept apart from what reviewers say."))
+        else:
+            messages.error(request, _("Say whether it is IDC, and how you know in at most 200 characters."))
+    except ServiceError as error:
+        messages.error(request, str(error))
     return redirect(prediction)
 
 

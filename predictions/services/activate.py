@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from accounts.models import User
 from ml.card import read_card
 from predictions.exceptions import NotTried, TrialIsEmpty, TrialIsStale
-from predictions.models import Event, ModelVersion, Run
+from predictions.models import Event, ModelVersion, Prediction, Run, Status
 from predictions.services.wake import wake_on_commit
 
 
@@ -64,7 +64,9 @@ def trial_that_counts(model_version: ModelVersion, *, named: Run | None = None) 
     if named:
         finished = finished.filter(pk=named.pk)
     current = finished.filter(compared_with__is_active=True)
-    found = current.filter(Q(known__gt=0) | Q(succeeded__gt=0)).first()
+    # What it knew may be failures alone, of what an owner has asked for.
+    answers = Prediction.objects.filter(model_version=model_version, status=Status.SUCCEEDED)
+    found = current.filter(Q(known__gt=0) | Q(succeeded__gt=0), Exists(answers)).first()
     if found:
         return found
     if current.exists():

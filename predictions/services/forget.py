@@ -73,7 +73,7 @@ def settle(known: Sequence[Patch], sent: Mapping[str, ReceivedFile], *, owner: U
     if not concerned:
         return
     if marked := [patch.created_at for patch in concerned if not patch.is_to_be_forgotten]:
-        take_back(owner, since=min(marked))
+        take_back(owner.pk, since=min(marked))
     restored, events = [], []
     for patch in concerned:
         if patch.is_to_be_forgotten != forget:

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
-from predictions.exceptions import NotTheirsToShare
+from predictions.exceptions import NotTheirsToShare, UnknownPatch
 from predictions.models import Batch, Event, Patch, Visibility
 from predictions.services.forget import refuse_forgotten
 
@@ -21,11 +21,12 @@ def set_visibility(*, patch: Patch, actor: User, visibility: Visibility) -> None
     """Share a patch or make it private again, with effect at once. Doing it twice is one event.
 
     Raises:
+        UnknownPatch: it is deleted.
         PixelsDropped, StaysPrivate: it is forgotten, or will be, and cannot be shared.
     """
     is_public = visibility == Visibility.PUBLIC
     locked = _locked(patch)
-    if locked and is_public:
+    if is_public:
         refuse_forgotten(locked)
     changed = Patch.objects.filter(pk=patch.pk).exclude(visibility=visibility).update(visibility=visibility)
     patch.visibility = visibility
@@ -40,9 +41,10 @@ def share_again(*, patch: Patch, actor: User) -> None:
     """Staff share their own patch, or take back that staff made one private. To share is the owner's right alone.
 
     Raises:
+        UnknownPatch: it is deleted.
         NotTheirsToShare: it is somebody else's, who has not shared it or has taken that back.
     """
-    Patch.objects.select_for_update().get(pk=patch.pk)
+    _locked(patch)
     kinds = (Event.Kind.SHARED, Event.Kind.MADE_PRIVATE)
     last = Event.objects.filter(subject=str(patch.uuid), kind__in=kinds).order_by("-pk").first()
     is_undone = (
@@ -58,10 +60,11 @@ def allow_review(*, patch: Patch, actor: User, is_allowed: bool) -> None:
     """Let reviewers look at a patch although it is private, or end that. Doing it twice is one event.
 
     Raises:
+        UnknownPatch: it is deleted.
         PixelsDropped, StaysPrivate: it is forgotten, or will be, and nobody else may look.
     """
     locked = _locked(patch)
-    if locked and is_allowed:
+    if is_allowed:
         refuse_forgotten(locked)
     changed = Patch.objects.filter(pk=patch.pk).exclude(allows_review=is_allowed).update(allows_review=is_allowed)
     patch.allows_review = is_allowed
@@ -70,9 +73,12 @@ def allow_review(*, patch: Patch, actor: User, is_allowed: bool) -> None:
         Event.objects.create(kind=kind, actor=actor, subject=str(patch.uuid))
 
 
-def _locked(patch: Patch) -> Patch | None:
-    """The row as it is now, so that sharing and forgetting cannot both happen; None if it is deleted."""
-    return Patch.objects.select_for_update(no_key=True).filter(pk=patch.pk).first()
+def _locked(patch: Patch) -> Patch:
+    """The row as it is now, so that sharing and forgetting cannot both happen. Raises UnknownPatch."""
+    locked = Patch.objects.select_for_update(no_key=True).filter(pk=patch.pk).first()
+    if locked is None:
+        raise UnknownPatch
+    return locked
 
 
 @transaction.atomic

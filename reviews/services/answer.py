@@ -102,8 +102,15 @@ def _answer(draw: Draw, reviewer: User, answer: Answer, comment: str) -> Review:
 
 
 def _note_what_reviewers_say(patch: Patch) -> None:
-    """What most of those say who name either class, beside the patch, where lists look for it."""
-    locked = Patch.objects.select_for_update(no_key=True).get(pk=patch.pk)  # who answers at once is counted after us
+    """What most of those say who name either class, beside the patch, where lists look for it.
+
+    Raises:
+        NotReviewable: the patch was deleted in this moment.
+    """
+    # Who answers at once is counted after us.
+    locked = Patch.objects.select_for_update(no_key=True).filter(pk=patch.pk).first()
+    if locked is None:
+        raise NotReviewable
     said = Review.objects.filter(patch=patch).aggregate(
         positive=Count("pk", filter=Q(answer=Answer.POSITIVE)), negative=Count("pk", filter=Q(answer=Answer.NEGATIVE))
     )

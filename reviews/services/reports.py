@@ -103,7 +103,8 @@ def _is_confirmed(user: User) -> bool:
 
 
 def _settle(report: Report, actor: User, outcome: ReportOutcome) -> None:
-    Patch.objects.select_for_update(no_key=True).get(pk=report.patch_id)  # one decision about a patch at a time
+    # One decision about a patch at a time. Where it is deleted, so is the report.
+    Patch.objects.select_for_update(no_key=True).filter(pk=report.patch_id).first()
     if not Report.objects.open().filter(pk=report.pk).update(**_outcome(actor, outcome)):
         raise AlreadySettled
     payload = {"outcome": str(outcome)}

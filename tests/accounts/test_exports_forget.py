@@ -50,7 +50,9 @@ def test_an_archive_that_holds_what_is_to_be_forgotten_goes_with_the_wish_and_sa
     assert list(ExportChunk.objects.values_list("export", flat=True).distinct()) == [of_another.pk]
     assert pictures_in(of_another) == [image(other.patch)]
     client.force_login(owner)
-    assert "a picture in it be forgotten" in client.get(reverse("data:home")).content.decode()
+    assert (
+        "a picture in it was deleted since, or is to be forgotten" in client.get(reverse("data:home")).content.decode()
+    )
     assert client.get(reverse("data:download", args=[export.uuid])).status_code == 404
     newer = made(owner)
     assert pictures_in(newer) == []
@@ -165,3 +167,29 @@ def test_one_that_would_finish_after_the_wish_does_not() -> None:
         with pytest.raises(Superseded):
             finishing.result(30)
     assert Export.objects.get().status == "queued"
+
+
+def test_deleting_takes_the_archive_away_so_that_the_same_can_be_forgotten_later(owner: User, stranger: User) -> None:
+    (patch,) = send(owner, 1, forget=False).accepted
+    submit_drawn(stranger, 1)
+    services.drain()
+    export, of_another = made(owner), made(stranger)
+    assert pictures_in(export) == [image(patch)]
+    services.withdraw(patch=patch, actor=owner)
+    for one in (export, of_another):
+        one.refresh_from_db()
+    assert (export.is_ready, export.is_forgotten, of_another.is_ready) == (False, True, True)
+    (later,) = send(owner, 2, forget=False).accepted
+    services.drain()
+    services.withdraw(patch=later, actor=owner)
+    assert pictures_in(made(owner)) == []
+
+
+def test_an_archive_from_before_what_is_deleted_stays(owner: User) -> None:
+    submit_drawn(owner, 1)
+    export = made(owner)
+    (prediction,) = submit_drawn(owner, 2)
+    Patch.objects.filter(pk=prediction.patch_id).update(created_at=Now())
+    services.withdraw(patch=prediction.patch, actor=owner)
+    export.refresh_from_db()
+    assert export.is_ready

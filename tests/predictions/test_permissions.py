@@ -13,7 +13,8 @@ from django.urls import reverse
 
 from accounts.models import User
 from predictions import services
-from predictions.models import Batch, BatchItem, Event, Patch, Prediction, Purpose, Visibility
+from predictions.exceptions import UnknownPatch
+from predictions.models import Batch, BatchItem, Event, ModelVersion, Patch, Prediction, Purpose, Visibility
 from tests.factories import answer, fail, submit_drawn
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -232,4 +233,23 @@ def test_sharing_hiding_and_admitting_twice_is_one_event_each(owner: User, staff
         ("shared", "owner@example.org"),
         ("hidden", "staff@example.org"),
         ("admitted", "staff@example.org"),
+    ]
+
+
+def test_what_is_deleted_meanwhile_is_neither_shared_nor_opened(owner: User, model_version: ModelVersion) -> None:
+    (prediction,) = submit_drawn(owner, 1)
+    opened = Patch.objects.get()
+    services.withdraw(patch=prediction.patch, actor=owner)
+    acts: list[Callable[[], object]] = [
+        lambda: services.set_visibility(patch=opened, actor=owner, visibility=Visibility.PUBLIC),
+        lambda: services.set_visibility(patch=opened, actor=owner, visibility=Visibility.PRIVATE),
+        lambda: services.share_again(patch=opened, actor=owner),
+        lambda: services.allow_review(patch=opened, actor=owner, is_allowed=True),
+    ]
+    for act in acts:
+        with pytest.raises(UnknownPatch):
+            act()
+    assert list(Event.objects.exclude(kind__in=["registered", "activated"]).values_list("kind", flat=True)) == [
+        "submitted",
+        "withdrawn",
     ]

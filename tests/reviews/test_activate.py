@@ -112,3 +112,15 @@ def test_a_trial_all_of_whose_answers_failed_activates_nothing(staff: User, owne
     assert Run.objects.get().state == Run.State.FINISHED
     with pytest.raises(TrialIsEmpty):
         predicting.activate_after_trial(model_version=other, actor=staff)
+
+
+def test_what_an_owner_asked_for_in_vain_is_no_answer(staff: User, owner: User, other: ModelVersion) -> None:
+    patch = answer(submit_drawn(owner, 1)[0]).patch
+    fail(predicting.ask(patch=patch, model_version=other, actor=owner))
+    run = predicting.start_shadow(model_version=other)
+    for _ in range(3):
+        predicting.advance_runs()
+    run.refresh_from_db()
+    assert (run.state, run.known, run.succeeded) == ("finished", 1, 0)
+    with pytest.raises(TrialIsEmpty):
+        predicting.activate_after_trial(model_version=other, actor=staff)

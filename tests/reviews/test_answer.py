@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import IntegrityError, connections, transaction
 from django.db.models.functions import Now
+from django.test import Client
+from django.urls import reverse
 
 from accounts.models import User
 from predictions import services as prediction_services
@@ -16,6 +18,7 @@ from reviews import services
 from reviews.exceptions import AlreadyReviewed, NotOpen, NotReviewable
 from reviews.models import Answer, Draw, GroundTruth, Reason, Review
 from tests.factories import make_reviewer
+from tests.processes import somebody_waits_for_a_row, wait_for
 from tests.reviews.people import answered, asked, say
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -222,3 +225,36 @@ def test_a_page_and_its_pictures_opened_at_once_are_one_line(owner: User, staff:
     prediction_services.set_visibility(patch=patch, actor=owner, visibility=Visibility.PRIVATE)
     in_parallel(lambda _: prediction_services.note_opening(patch=Patch.objects.get(pk=patch.pk), reader=staff))
     assert [kind for kind, *_ in events()] == ["opened"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_patch_that_is_deleted_in_the_moment_of_an_answer_is_not_reviewable(
+    owner: User, reviewer: User, client: Client
+) -> None:
+    patches = answered(owner, 0.9, 0.8)
+    client.force_login(owner)
+    page = reverse("reviews:ground-truth", args=[patches[1].predictions.get().uuid])
+
+    def review() -> Exception:
+        with pytest.raises(NotReviewable) as caught:
+            services.review_patch(patch=patches[0], reviewer=reviewer, answer=Answer.UNSURE)
+        return caught.value
+
+    def state() -> int:
+        return client.post(page, {"answer": "positive"}).status_code
+
+    def run(act: Callable[[], object]) -> object:
+        try:
+            return act()
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(1) as pool:
+        for patch, act in zip(patches, (review, state), strict=True):
+            with transaction.atomic():
+                Patch.objects.select_for_update().get(pk=patch.pk)
+                pending = pool.submit(run, act)
+                wait_for(somebody_waits_for_a_row, what="the answer")
+                prediction_services.withdraw(patch=patch, actor=owner)
+            assert isinstance(found := pending.result(), NotReviewable) or found == 302
+    assert (Review.objects.count(), GroundTruth.objects.count()) == (0, 0)
