@@ -165,7 +165,7 @@ class Export(Job):
 
     queued -> running -> succeeded, or failed, or queued again. patches_done: of the pictures, the longest part.
     size: of the archive in bytes; null while there is none, or no more. A whole one that is gone because pictures in it
-    are to be forgotten says so in error_code (FORGOTTEN); otherwise there is a newer one.
+    are deleted or to be forgotten says so in error_code (FORGOTTEN); otherwise there is a newer one.
     """
 
     KEPT: ClassVar = timedelta(days=3)

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from accounts.models import User
 from predictions import services
@@ -148,3 +149,14 @@ def test_sent_again_in_the_moment_it_is_deleted_it_is_hidden() -> None:
         sending.result(30)
     again = Patch.objects.get()
     assert (again.pk != patch.pk, again.hidden_at) == (True, patch.hidden_at)
+
+
+def test_the_owners_history_says_that_it_is_hidden(client: Client, owner: User, staff: User) -> None:
+    (patch,) = hidden(owner, staff, 1)
+    client.force_login(owner)
+    page = " ".join(client.get(reverse("predictions:history")).content.decode().split())
+    assert (patch.original_name in page, '<span class="hint"> hidden ·' in page, "public ·" in page) == (
+        True,
+        True,
+        False,
+    )
