@@ -40,10 +40,12 @@ class RequestSizeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
+        size = int(length) if length.isdecimal() else 0
+        most = settings.REQUEST_MEGABYTES
         # Only predictions may come as an archive; what else is in such a request, their view measures.
-        takes_archives = request.path_info == reverse("api:predictions")
-        most = max(settings.REQUEST_MEGABYTES, settings.ZIP_MEGABYTES if takes_archives else 0)
-        if length.isdecimal() and int(length) > most * 1024**2:
+        if size > most * 1024**2 and request.path_info == reverse("api:predictions"):
+            most = max(most, settings.ZIP_MEGABYTES)
+        if size > most * 1024**2:
             return request_too_large(request, megabytes=most)
         return self.get_response(request)
 

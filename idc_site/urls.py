@@ -12,6 +12,8 @@ from predictions import list_views, model_views, views
 from reviews import evidence_views
 
 urlpatterns = [
+    # First what is asked for most: addresses are tried one after the other.
+    path("api/v1/", include("idc_site.api_urls")),
     path("", views.home, name="home"),
     path("gallery/", list_views.gallery, name="gallery"),
     path("gallery/export.csv", list_views.gallery_export, {"kind": "csv"}, name="gallery-csv"),
@@ -40,7 +42,6 @@ urlpatterns = [
     path("accounts/sessions/", include("allauth.usersessions.urls")),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
-    path("api/v1/", include("idc_site.api_urls")),
     path("api/schema/", api_docs.SchemaDocument.as_view(), name="api-schema"),
     path("api/docs/", api_docs.SwaggerPage.as_view(), name="api-docs"),
     path("healthz", health.healthz, name="healthz"),

@@ -60,6 +60,9 @@ from predictions.uploads import ReceivedFile, receive
 from predictions.views import image_response
 from predictions.waiting import ANSWER, read_answers, wait_until_finished
 
+# Keeps nothing of a request, so one is there for all: to make one takes longer than to decode a patch.
+CHOICES = SubmitSerializer()
+
 
 class PredictionList(APIView):
     """The current prediction of each of one's own patches, newest first; and the way to make new ones."""
@@ -84,20 +87,19 @@ class PredictionList(APIView):
 
         `Prefer: wait=N` waits up to N seconds for that. `Idempotency-Key` lets a request be repeated.
         """
-        fields = SubmitSerializer(data=request.data)
-        fields.is_valid(raise_exception=True)
+        choices = CHOICES.run_validation(request.data)
         key, seconds = idempotency_key(request), wait_seconds(request)
         token = token_of(request)
         submission = services.submit(
             owner=user_of(request),
             files=_received(request),
-            visibility=Visibility(fields.validated_data["visibility"]),
+            visibility=Visibility(choices["visibility"]),
             source=Source.API if token else Source.WEB,
-            um_per_pixel=fields.validated_data["um_per_pixel"],
-            batch_id=fields.validated_data["batch"],
+            um_per_pixel=choices["um_per_pixel"],
+            batch_id=choices["batch"],
             token=token,
             idempotency_key=key,
-            forget=fields.validated_data["forget"],
+            forget=choices["forget"],
         )
         rejected = list(RejectedSerializer(submission.rejected, many=True).data)
         if not submission.batch or len(rejected) == len(submission.items):
@@ -185,16 +187,23 @@ def _received(request: Request) -> list[ReceivedFile]:
 
 def _wait(patches: list[Patch], seconds: int) -> bool:
     """Wait until the current predictions of the patches are there, and read them; whether all are."""
-    predictions = {
-        prediction.pk: prediction for patch in patches if (prediction := patch.current_prediction) is not None
-    }
-    of_prediction = {patch.current_prediction_id: patch for patch in patches}
-    unfinished = [key for key, prediction in predictions.items() if not prediction.is_finished]
-    is_answered = not unfinished or wait_until_finished(unfinished, seconds=seconds)
-    for key, pixels_dropped_at, *answer in read_answers(unfinished):
-        of_prediction[key].pixels_dropped_at = pixels_dropped_at
-        for field, value in zip(ANSWER, answer, strict=True):
-            setattr(predictions[key], field, value)
+    # One may be there twice: sent twice in a request that is repeated.
+    predictions = [patch.current_prediction for patch in patches if patch.current_prediction]
+    unfinished = {prediction.pk for prediction in predictions if not prediction.is_finished}
+    if not unfinished:
+        return True
+    is_answered = wait_until_finished(unfinished, seconds=seconds)
+    answers = {key: answer for key, *answer in read_answers(unfinished)}
+    for prediction in predictions:
+        for field, value in zip(ANSWER, answers.get(prediction.pk, ()), strict=False):
+            setattr(prediction, field, value)
+    to_forget = [patch for patch in patches if patch.is_to_be_forgotten]
+    if to_forget:  # their pixels went with the answer
+        dropped = dict(
+            Patch.objects.filter(pk__in=[patch.pk for patch in to_forget]).values_list("pk", "pixels_dropped_at")
+        )
+        for patch in to_forget:
+            patch.pixels_dropped_at = dropped.get(patch.pk)
     return is_answered
 
 

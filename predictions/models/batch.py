@@ -40,7 +40,9 @@ class Batch(models.Model):
     """Patches sent together."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="batches")
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="batches", db_index=False
+    )
     source = models.CharField(max_length=3, choices=Source.choices)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -76,7 +78,7 @@ class BatchItem(models.Model):
     A patch that was deleted later leaves its line with neither.
     """
 
-    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="items")
+    batch = models.ForeignKey(Batch, on_delete=models.CASCADE, related_name="items", db_index=False)
     position = models.PositiveIntegerField()
     name = models.CharField(max_length=255)
     patch = models.ForeignKey(Patch, on_delete=models.SET_NULL, null=True, related_name="batch_items")

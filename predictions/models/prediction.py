@@ -58,7 +58,8 @@ class Prediction(Job):
     CLAIM_ORDER = ("priority", "id")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    patch = models.ForeignKey(Patch, on_delete=models.CASCADE, related_name="predictions")
+    # What a foreign key is looked up by, the index of a constraint that begins with it finds; so in the other models.
+    patch = models.ForeignKey(Patch, on_delete=models.CASCADE, related_name="predictions", db_index=False)
     model_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="predictions")
     purpose = models.CharField(max_length=6, choices=Purpose.choices, default=Purpose.UPLOAD)
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.INTERACTIVE)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import connection
+from django.db import connections
 from django.db.models import Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
@@ -28,11 +28,14 @@ def insert(*tables: Sequence[Model]) -> None:
     A key, or a field with a default in the database, that has no value gets one there.
     """
     statements, parameters = [], []
+    # Not the usual `connection`, which looks for this thread's one at each value.
+    connection = connections["default"]
+    quoted = connection.ops.quote_name
     with connection.cursor() as cursor:
         for rows in filter(None, tables):
             fields = [field for field in rows[0]._meta.concrete_fields if not _is_left_out(rows[0], field)]
-            columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
-            table = f"{connection.ops.quote_name(rows[0]._meta.db_table)} ({columns})"
+            columns = ", ".join(quoted(str(field.column)) for field in fields)
+            table = f"{quoted(rows[0]._meta.db_table)} ({columns})"
             if len(rows) > FEW:
                 _copy(cursor, table, fields, rows)
                 continue

@@ -19,9 +19,9 @@ LOOK = """
 SELECT (SELECT is_active FROM accounts_user WHERE id = %(owner)s), statement_timestamp(),
     ARRAY(SELECT id FROM predictions_patch WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
     ARRAY(SELECT id FROM predictions_barred WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
-    nextval(pg_get_serial_sequence('predictions_batch', 'id')),
-    ARRAY(SELECT nextval(pg_get_serial_sequence('predictions_patch', 'id')) FROM generate_series(1, %(number)s)),
-    ARRAY(SELECT nextval(pg_get_serial_sequence('predictions_prediction', 'id')) FROM generate_series(1, %(number)s)),
+    nextval('predictions_batch_id_seq'),
+    ARRAY(SELECT nextval('predictions_patch_id_seq') FROM generate_series(1, %(number)s)),
+    ARRAY(SELECT nextval('predictions_prediction_id_seq') FROM generate_series(1, %(number)s)),
     version.id, version.version, version.threshold
 FROM (SELECT) AS once LEFT JOIN predictions_modelversion AS version ON version.is_active
 """
@@ -70,8 +70,7 @@ def look(owner: User, digests: Collection[str]) -> Found:
         ((is_active, now, known, barred, batch_key, patch_keys, prediction_keys, *version),) = cursor.fetchall()
     if not is_active:
         raise AccountClosed
-    rows = Patch.objects.filter(pk__in=known).order_by("pk").select_for_update(no_key=True)
-    patches = {patch.sha256: patch for patch in rows} if known else {}
+    patches = _locked(known) if known else {}
     if len(patches) < len(known):
         return look(owner, digests)  # one was deleted in this very moment, and maybe barred
     return Found(
@@ -83,3 +82,9 @@ def look(owner: User, digests: Collection[str]) -> Found:
         prediction_keys=prediction_keys,
         model_version=ModelVersion.from_db("default", ["id", "version", "threshold"], version) if version[0] else None,
     )
+
+
+def _locked(keys: Collection[int]) -> dict[str, Patch]:
+    """By digest, those that are still there."""
+    rows = Patch.objects.filter(pk__in=keys).order_by("pk").select_for_update(no_key=True)
+    return {patch.sha256: patch for patch in rows}
