@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
@@ -55,13 +56,21 @@ def _is_left_out(row: Model, field: Field[Any, Any]) -> bool:
 
 def _copy(cursor: Any, table: str, fields: Sequence[Field[Any, Any]], rows: Sequence[Model]) -> None:
     for start in range(0, len(rows), AT_ONCE):
-        lines = ["\t".join(_text(field, row) for field in fields) for row in rows[start : start + AT_ONCE]]
+        columns = (_column(field, rows[start : start + AT_ONCE]) for field in fields)
+        lines = map("\t".join, zip(*columns, strict=True))
         cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO("\n".join(lines)))
 
 
-def _text(field: Field[Any, Any], row: Model) -> str:
+def _column(field: Field[Any, Any], rows: Sequence[Model]) -> list[str]:
+    """One value of each row. Most columns of an upload hold the same in all."""
+    values = list(map(attrgetter(field.attname), rows))
+    if values.count(values[0]) == len(values):
+        return [_text(field, values[0])] * len(values)
+    return [_text(field, value) for value in values]
+
+
+def _text(field: Field[Any, Any], value: Any) -> str:
     """One value as COPY reads it: https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS"""
-    value = getattr(row, field.attname)
     if value is None:
         return NULL
     if isinstance(value, bytes):
