@@ -25,7 +25,7 @@ def test_a_version_is_activated_after_its_trial_and_the_event_names_it(
     tried(owner, other, (0.1, 0.9))
     run = Run.objects.get()
     page = " ".join(signed_in.get(address("trial")).content.decode().split())
-    assert "1 of 1 patch has an answer, 0 had it before." in page
+    assert "1 of 1 patch is answered, 0 failed. </p>" in page
     assert f'value="{run.uuid}"' in page
     assert signed_in.post(address("activate"), {"run": str(uuid4())}).status_code == 404
     signed_in.post(address("activate"), {"run": str(run.uuid)})
