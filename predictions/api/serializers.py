@@ -64,6 +64,9 @@ class PredictionSerializer(serializers.Serializer[Any]):
     threshold = serializers.FloatField()
     model = serializers.CharField(source="model_version.version")
     visibility = serializers.ChoiceField(choices=Visibility.choices, source="patch.visibility")
+    is_hidden = serializers.BooleanField(
+        source="patch.is_hidden", help_text="By staff, or by a report: only its owner and staff see it, public or not."
+    )
     forget = serializers.BooleanField(
         source="patch.is_to_be_forgotten", help_text="Whether the pixels are dropped once the answer is there."
     )
@@ -114,6 +117,7 @@ class PredictionSerializer(serializers.Serializer[Any]):
             "threshold": prediction.threshold,
             "model": prediction.model_version.version,
             "visibility": prediction.patch.visibility,
+            "is_hidden": prediction.patch.is_hidden,
             "forget": prediction.patch.is_to_be_forgotten,
             "pixels_dropped_at": _utc(prediction.patch.pixels_dropped_at),
             "image": self.get_image(prediction),
