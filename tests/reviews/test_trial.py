@@ -191,6 +191,7 @@ def test_the_figures_are_on_the_page_in_the_csv_and_in_charts(
     assert "23 patches count here. There is a definite answer for 23 of them, of 1 owner." in page
     assert "1, of 1 owner" in page
     assert "+0.043" in page
+    assert '<th scope="row"> −1.0 to −0.8 </th>' in page
     rows = list(csv.DictReader(io.StringIO(signed_in.get(address("csv", "random")).content.decode())))
     assert {name: rows[1][name] for name in ("figure", "n", "before", "after", "gained", "lost", "p")} == {
         "figure": "sensitivity", "n": "23", "before": "11", "after": "12", "gained": "12", "lost": "11", "p": "1.0",
