@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -174,10 +175,24 @@ class BatchSerializer(serializers.Serializer[Any]):
     csv = serializers.URLField(help_text="The answers as a table.")
 
 
+class VersionField(serializers.SlugRelatedField[ModelVersion]):
+    """A model by its version, which is a string."""
+
+    default_error_messages: ClassVar = dict.fromkeys(
+        ("does_not_exist", "invalid"),
+        gettext_lazy("No model has this version. GET /api/v1/models/ lists those there are."),
+    )
+
+    def to_internal_value(self, data: Any) -> ModelVersion:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class RerunSerializer(serializers.Serializer[Any]):
     """Which model to ask."""
 
-    model = serializers.SlugRelatedField(
+    model = VersionField(
         slug_field="version", queryset=ModelVersion.objects.all(), help_text="A `version` of GET /api/v1/models/."
     )
 
