@@ -78,7 +78,12 @@ def download(request: HttpRequest, export_id: UUID) -> HttpResponseBase:
     export = _own_export(request, export_id)
     if not export.is_ready or export.finished_at is None:
         raise Http404
-    response = StreamingHttpResponse(exports.pieces(export), content_type="application/zip")
+    try:
+        sent = exports.sent(request, export)
+    except ServiceError as error:
+        messages.error(request, str(error))
+        return redirect("data:home")
+    response = StreamingHttpResponse(sent, content_type="application/zip")
     response["Content-Length"] = str(export.size)
     response["Content-Disposition"] = f'attachment; filename="idc-finder-{export.finished_at:%Y-%m-%d}.zip"'
     response["Content-Security-Policy"] = "default-src 'none'; sandbox"

@@ -10,17 +10,21 @@ import io
 import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from math import ceil
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.archive import write_archive
 from accounts.models import Export, ExportChunk, ExportQuerySet, User
 from predictions.exceptions import ServiceError
 from predictions.models import Event, Patch, Status
+from predictions.sending import Places, Sent
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -32,6 +36,9 @@ CHUNK_BYTES = 1024 * 1024
 DROPPED_AT_ONCE = 100  # pieces
 LEASE = timedelta(seconds=60)  # from one piece to the next
 PAUSE = timedelta(seconds=60)  # after an attempt that failed
+# An archive is larger than the file of a list: its reader has EXPORT_SECONDS for each so many bytes that are begun.
+BYTES_IN_TIME = 10 * CHUNK_BYTES
+PLACES = Places(most=2, each=1)  # of this process, beside those of lists
 
 CLAIM = """
 UPDATE accounts_export SET status = 'running', attempt = attempt + 1, patches_done = 0,
@@ -157,6 +164,21 @@ def tidy() -> int:
     old = Export.objects.filter(finished_at__lt=Now() - Export.KEPT)
     drop_chunks(old)
     return old.delete()[0]
+
+
+def sent(request: HttpRequest, export: Export) -> Sent:
+    """The archive on its way to its owner.
+
+    Raises:
+        predictions.exceptions.TooManyExports: this process has no place left for it.
+    """
+    return Sent(request, pieces(export), places=PLACES, seconds=seconds_for(export.size or 0))
+
+
+def seconds_for(size: int) -> int:
+    """In which an archive of so many bytes must be taken."""
+    seconds: int = settings.EXPORT_SECONDS * ceil(size / BYTES_IN_TIME)
+    return seconds
 
 
 def pieces(export: Export) -> Iterator[bytes]:

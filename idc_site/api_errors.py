@@ -12,21 +12,21 @@ from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as rest_exception_handler
 
 from idc_site.errors import error_body, too_many_files_message
-from predictions.exceptions import ServiceError
+from predictions.exceptions import ServiceError, UnknownPatch
 
 NON_FIELD_ERRORS = api_settings.NON_FIELD_ERRORS_KEY
 
 
 def exception_handler(exception: Exception, context: dict[str, Any]) -> Response | None:
     """REST framework's hook. None (an unexpected error) goes on to the site's 500 handler."""
+    if isinstance(exception, Http404 | UnknownPatch):
+        # The same body for unknown, foreign and deleted, also in this moment: nothing can be told apart.
+        exception = NotFound()
     if isinstance(exception, ServiceError):
         headers = {"Retry-After": str(exception.retry_after)} if exception.retry_after else {}
         return Response(error_body(exception.code, str(exception)), status=exception.status, headers=headers)
     if isinstance(exception, TooManyFilesSent):
         return Response(error_body("too_many_files", too_many_files_message()), status=400)
-    if isinstance(exception, Http404):
-        # The same body for unknown, foreign and deleted: nothing can be told apart.
-        exception = NotFound()
     response = rest_exception_handler(exception, context)
     if response is None or not isinstance(exception, APIException):
         return response

@@ -4,7 +4,10 @@ import logging
 
 
 def without_traceback_of_refusals(record: logging.LogRecord) -> bool:
-    """For Django's log of requests: a 403 or 404 is an answer. Its traceback would hide those that tell of a fault."""
+    """A request that is refused (400 to 499) is one line, and no error of the site, though Django's log of suspicious
+    ones says so. Tracebacks would hide those that tell of a fault."""
     if getattr(record, "status_code", 500) < 500:
-        record.exc_info = None
+        record.exc_info = record.exc_text = None
+        if record.levelno > logging.WARNING:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
     return True

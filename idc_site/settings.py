@@ -260,7 +260,7 @@ READS_PER_MINUTE = env.int("READS_PER_MINUTE", 6_000, validate=validate.Range(mi
 CHANGES_PER_MINUTE = env.int("CHANGES_PER_MINUTE", 6_000, validate=validate.Range(min=1))
 # Requests with `Prefer: wait` that one web process keeps waiting; it has WEB_THREADS threads (Procfile) in all.
 WAITING_REQUESTS = env.int("WAITING_REQUESTS", 16, validate=validate.Range(min=0))
-# A file of a list that its reader has not taken by then is cut off.
+# A file of a list that its reader has not taken by then is cut off; of an archive, each 10 MB of it.
 EXPORT_SECONDS = env.int("EXPORT_SECONDS", 120, validate=validate.Range(min=1))
 # No private patch is kept for longer than so many days; 0: as long as its owner wishes.
 PRIVATE_PATCHES_DAYS = env.int("PRIVATE_PATCHES_DAYS", 0, validate=validate.Range(min=0, max=36_500))
@@ -360,13 +360,12 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]}},
     "filters": {
         "refusals": {
             "()": "django.utils.log.CallbackFilter",
             "callback": "ext://idc_site.log.without_traceback_of_refusals",
         }
     },
-    "loggers": {"django.request": {"filters": ["refusals"]}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
 }

@@ -201,7 +201,8 @@ def _verify(options: argparse.Namespace) -> int:
     else:
         answer = f"{claimed.model.version} answers {verdict.label}, {verdict.probability!r}, on this image."
         print(f"The receipt holds: {answer}")
-    print(f"Checked: {', '.join(verify.CHECKED)}; that {', '.join(receipt.TIMES)} are in this order and past.")
+    times = f"{', '.join(receipt.TIMES)} are in this order, after the model's card, and past"
+    print(f"Checked: {', '.join(verify.CHECKED)}; that {times}.")
     print(f"Not checked, the site's word: {', '.join(verify.UNCHECKED)}; the flag {verify.STATED}.")
     return 1 if verdict.differences else 0
 

@@ -125,6 +125,9 @@ def _receipt(values: Any) -> Receipt:
             datetime.fromisoformat(moment)
     if ENGINE_FILES[values["engine"]["name"]] != values["engine"]["file"]:
         raise ReceiptError("not_a_receipt", reason="its engine does not run this file")
+    for name in ("flags", "notes"):  # by the schema, a long list of mixed kinds would take half a minute
+        if len({*values[name]}) != len(values[name]):
+            raise ReceiptError("not_a_receipt", reason=f"{name}: a code in it comes twice")
     fields = {name: value for name, value in values.items() if name not in ("format", "format_version", "use")}
     fields |= {"model": ReceiptModel(**values["model"]), "engine": ReceiptEngine(**values["engine"])}
     fields |= {name: float(values[name]) for name in ("probability", "threshold")}

@@ -58,8 +58,9 @@ def verify(receipt: Receipt, patch: DecodedPatch, *, models: Path = MODELS) -> V
 
 
 def _odd_times(receipt: Receipt) -> Iterator[str]:
-    """When it was, only the site knows; but not in another order, and not in the future."""
-    given = {name: moment for name in TIMES if (moment := getattr(receipt, name)) is not None}
+    """When it was, only the site knows; but not in another order, before there was the model, or in the future."""
+    given = {"card_created_at": receipt.model.card_created_at}
+    given |= {name: moment for name in TIMES if (moment := getattr(receipt, name)) is not None}
     for earlier, later in pairwise(given):
         if datetime.fromisoformat(given[earlier]) > datetime.fromisoformat(given[later]):
             yield f"{later}: {given[later]} in the receipt, which is before {earlier}, {given[earlier]}"

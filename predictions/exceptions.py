@@ -140,9 +140,7 @@ class TooManyExports(ServiceError):
 
 class NotTried(ServiceError):
     code = "not_tried"
-    message = _(
-        "This version has finished no trial run. Run one first, or say on its trial page that it may be active without."
-    )
+    message = _("This version has finished no trial run. Run one first, or say that it may be active without.")
     status = 409
 
 
@@ -150,7 +148,7 @@ class TrialIsStale(NotTried):
     code = "trial_stale"
     message = _(
         "The last finished trial of this version compared it with one that is not active any more. "
-        "Run a new one, or say on its trial page that it may be active without."
+        "Run a new one, or say that it may be active without."
     )
 
 
@@ -158,7 +156,7 @@ class TrialIsEmpty(NotTried):
     code = "trial_empty"
     message = _(
         "The last finished trial of this version answered nothing, so nobody knows what would change. "
-        "Run one over more recent patches, or say on its trial page that it may be active without."
+        "Run one over more recent patches, or say that it may be active without."
     )
 
 

@@ -2,7 +2,7 @@
 
 A file is read from the database in pieces of ROWS_READ, each a query of its own by the key that comes after the last:
 no cursor and no transaction is held, so it works through pooled connections too, and what was hidden while it ran is
-in no later piece. While a piece travels to its reader the thread has no connection at all.
+in no later piece.
 """
 
 from __future__ import annotations
@@ -11,27 +11,23 @@ import csv
 import io
 import json
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from threading import Lock
 from typing import Any, NamedTuple, TextIO
 from uuid import UUID
 
-from allauth.account.adapter import get_adapter
 from django.conf import settings
-from django.db import connection
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 
-from predictions.exceptions import ExportTooLarge, TooManyExports
+from predictions.exceptions import ExportTooLarge
 from predictions.models import BatchItem
 from predictions.models.patch import PatchQuerySet
+from predictions.sending import Places, Sent
 from predictions.sorting import NEWEST
 
 ROWS_READ = 1000  # at once
 ROWS_AT_MOST = 100_000  # of a file: it is told whole or not at all
-STALLED_SECONDS = 30  # after which a reader who does not take a piece is let go
 
 # What a spreadsheet would run; the wide forms too, which some take for the narrow ones.
 FORMULA = "=+@＝＋－＠-"
@@ -167,78 +163,16 @@ def _patches_response(
     return _stream(request, write(rows_of(patches, columns), [column.name for column in columns]), name)
 
 
-class Places:
-    """Whom this process sends files at the moment: `most` readers of one kind, and `each` of the same reader's."""
-
-    def __init__(self, *, most: int, each: int) -> None:
-        self.most, self.each = most, each
-        self._readers: list[str] = []
-        self._lock = Lock()
-
-    def take(self, reader: str) -> None:
-        """Raises TooManyExports."""
-        with self._lock:
-            if len(self._readers) >= self.most or self._readers.count(reader) >= self.each:
-                raise TooManyExports
-            self._readers.append(reader)
-
-    def leave(self, reader: str) -> None:
-        self._readers.remove(reader)  # in one step and without the lock: the collector may call this within `take`
-
-
 # The other threads of the process stay free for everyone else, and strangers take no place of somebody signed in.
 ANONYMOUS = Places(most=2, each=1)
 SIGNED_IN = Places(most=3, each=2)
 
 
-class _Sent:
-    """Pieces of one file, which hold a place until they are all taken or given up, EXPORT_SECONDS at most."""
-
-    def __init__(self, request: HttpRequest, pieces: Iterator[bytes]) -> None:
-        if request.user.is_authenticated:
-            self.places, self.reader = SIGNED_IN, f"user {request.user.pk}"
-        else:
-            self.places, self.reader = ANONYMOUS, get_adapter().get_client_ip(request)
-        self.places.take(self.reader)
-        self.is_open = True
-        self.pieces, self.socket = pieces, request.META.get("gunicorn.socket")
-        self.ends_at = time.monotonic() + settings.EXPORT_SECONDS
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        """Raises TimeoutError, as the socket does: gunicorn breaks off, and what was sent does not look whole."""
-        piece = next(self.pieces, None)
-        if piece is None:
-            self.close()  # before the reader knows the end and may ask for another file
-            raise StopIteration
-        left = self.ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError(f"A file was not taken within {settings.EXPORT_SECONDS} s")
-        if self.socket:
-            # For the whole piece, however slowly it goes. Gunicorn sets it anew for the next request.
-            self.socket.settimeout(min(STALLED_SECONDS, left))
-        # Slow readers hold a thread, and no connection: the next piece opens its own. (A test's transaction stays.)
-        if not connection.in_atomic_block:
-            connection.close()
-        return piece
-
-    def close(self) -> None:
-        """Django calls it when the answer is sent, and when its reader has gone."""
-        if self.is_open:
-            self.is_open = False
-            self.places.leave(self.reader)
-
-    def __del__(self) -> None:
-        """Also one that was dropped without being sent gives its place back."""
-        if getattr(self, "is_open", False):
-            self.close()
-
-
 def _stream(request: HttpRequest, pieces: Iterator[bytes], name: str) -> HttpResponseBase:
     kind = "application/json" if name.endswith(".json") else "text/csv; charset=utf-8"
-    response = StreamingHttpResponse(_Sent(request, pieces), content_type=kind)
+    places = SIGNED_IN if request.user.is_authenticated else ANONYMOUS
+    sent = Sent(request, pieces, places=places, seconds=settings.EXPORT_SECONDS)
+    response = StreamingHttpResponse(sent, content_type=kind)
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "private, no-store"
     return response

@@ -56,7 +56,17 @@ class ModelVersionAdmin(ActingAdmin):
 
 @admin.register(Run)
 class RunAdmin(ActingAdmin):
-    list_display = ("created_at", "kind", "model_version", "state", "progress", "failed", "requested_by", "finished_at")
+    list_display = (
+        "created_at",
+        "kind",
+        "model_version",
+        "state",
+        "progress",
+        "succeeded",
+        "failed",
+        "requested_by",
+        "finished_at",
+    )
     list_filter = ("kind", "state", "model_version")
     list_select_related = ("model_version", "requested_by")
     search_fields = ("uuid__exact",)

@@ -38,6 +38,7 @@ PREDICTION = {
     "threshold": 0.5,
     "model": "mobilenetv2-3",
     "visibility": "private",
+    "is_hidden": False,
     "forget": False,
     "pixels_dropped_at": None,
     "image": f"{SITE}/api/v1/predictions/{ID}/image.png",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -64,6 +65,9 @@ class PredictionSerializer(serializers.Serializer[Any]):
     threshold = serializers.FloatField()
     model = serializers.CharField(source="model_version.version")
     visibility = serializers.ChoiceField(choices=Visibility.choices, source="patch.visibility")
+    is_hidden = serializers.BooleanField(
+        source="patch.is_hidden", help_text="By staff, or by a report: only its owner and staff see it, public or not."
+    )
     forget = serializers.BooleanField(
         source="patch.is_to_be_forgotten", help_text="Whether the pixels are dropped once the answer is there."
     )
@@ -114,6 +118,7 @@ class PredictionSerializer(serializers.Serializer[Any]):
             "threshold": prediction.threshold,
             "model": prediction.model_version.version,
             "visibility": prediction.patch.visibility,
+            "is_hidden": prediction.patch.is_hidden,
             "forget": prediction.patch.is_to_be_forgotten,
             "pixels_dropped_at": _utc(prediction.patch.pixels_dropped_at),
             "image": self.get_image(prediction),
@@ -170,10 +175,24 @@ class BatchSerializer(serializers.Serializer[Any]):
     csv = serializers.URLField(help_text="The answers as a table.")
 
 
+class VersionField(serializers.SlugRelatedField[ModelVersion]):
+    """A model by its version, which is a string."""
+
+    default_error_messages: ClassVar = dict.fromkeys(
+        ("does_not_exist", "invalid"),
+        gettext_lazy("No model has this version. GET /api/v1/models/ lists those there are."),
+    )
+
+    def to_internal_value(self, data: Any) -> ModelVersion:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class RerunSerializer(serializers.Serializer[Any]):
     """Which model to ask."""
 
-    model = serializers.SlugRelatedField(
+    model = VersionField(
         slug_field="version", queryset=ModelVersion.objects.all(), help_text="A `version` of GET /api/v1/models/."
     )
 

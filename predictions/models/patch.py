@@ -224,8 +224,12 @@ class Patch(models.Model):
         return self.pixels_dropped_at is None
 
     @property
+    def is_hidden(self) -> bool:
+        return self.hidden_at is not None
+
+    @property
     def is_shared(self) -> bool:
-        return self.is_public and self.hidden_at is None
+        return self.is_public and not self.is_hidden
 
     @property
     def is_pictured(self) -> bool:

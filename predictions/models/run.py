@@ -36,8 +36,9 @@ class Run(models.Model):
     What was chosen: `chosen`, keys of patches; or of all patches up to `until` those sent `since`; a shadow takes those
     that people have judged, and all answered ones from `recent_from` on. position: the last patch that was looked at.
 
-    number = known + asked: patches found, those that had their answer already, and those that were asked about. asked =
-    succeeded + failed + those that wait; at the end the rest were deleted, or taken over by another run.
+    number = known + asked: patches found, those that were asked about before (answered, failed, or awaited by another
+    run), and those that this run asks about. asked = succeeded + failed + those that wait; at the end the rest were
+    deleted, or taken over by another run.
     """
 
     class Kind(models.TextChoices):

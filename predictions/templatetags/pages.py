@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django import template
 from django.template.context import RequestContext
+from django.template.defaultfilters import floatformat
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -22,6 +23,12 @@ def table(content: SafeString, name: str, is_shown: bool = True) -> SafeString:
         format_html("<caption>{}</caption>", name) if is_shown else "",
         content,
     )
+
+
+@register.filter
+def decimals(value: float | None, digits: int) -> str:
+    """-0.0123 to so many digits, with a true minus sign: a hyphen is shorter, and lines break after it."""
+    return floatformat(value, digits).replace("-", "\N{MINUS SIGN}")
 
 
 @register.simple_tag(takes_context=True)

@@ -6,8 +6,8 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
+from predictions.exceptions import UnknownPatch
 from predictions.models import Event, Patch
-from reviews.exceptions import NotReviewable
 from reviews.models import Answer, GroundTruth
 
 
@@ -16,7 +16,7 @@ def state_truth(*, patch: Patch, owner: User, answer: Answer, source: str = "") 
     """Say what a patch of one's own shows, and how one knows. The same again changes nothing.
 
     Raises:
-        NotReviewable: it is not theirs, or it is gone.
+        UnknownPatch: it is not theirs, or it is deleted.
     """
     _lock_own(patch, owner)
     truth, is_new = GroundTruth.objects.get_or_create(patch=patch, defaults={"answer": answer, "source": source})
@@ -35,7 +35,7 @@ def withdraw_truth(*, patch: Patch, owner: User) -> None:
     """Say nothing any more. Doing it twice is one event.
 
     Raises:
-        NotReviewable: the patch is not theirs, or it is gone.
+        UnknownPatch: it is not theirs, or it is deleted.
     """
     _lock_own(patch, owner)
     deleted, _ = GroundTruth.objects.filter(pk=patch.pk).delete()
@@ -45,4 +45,4 @@ def withdraw_truth(*, patch: Patch, owner: User) -> None:
 
 def _lock_own(patch: Patch, owner: User) -> None:
     if not Patch.objects.select_for_update(no_key=True, of=("self",)).filter(pk=patch.pk, owner=owner).exists():
-        raise NotReviewable
+        raise UnknownPatch

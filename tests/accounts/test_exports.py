@@ -7,12 +7,14 @@ import hashlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from accounts import exports
 from accounts.exports import EXPORTS_PER_DAY, Superseded, TooManyExports, ask_for_export, write_next
@@ -133,6 +135,34 @@ def test_many_rows_come_in_steps_and_in_pieces(owner: User, monkeypatch: pytest.
     assert len([name for name in archive.namelist() if name.startswith("images/")]) == 10
     assert len(read(archive, "predictions.json")) == 10
     assert (export.patches, export.patches_done) == (10, 10)
+
+
+def test_a_download_holds_a_place_of_its_own_kind(
+    client: Client, owner: User, stranger: User, staff: User, settings: Settings
+) -> None:
+    addresses = {user: reverse("data:download", args=[made(user).uuid]) for user in (owner, stranger, staff)}
+
+    def asked(user: User) -> Any:
+        client.force_login(user)
+        return client.get(addresses[user])
+
+    held = [asked(owner), asked(owner), asked(stranger), asked(staff)]
+    assert [response.status_code for response in held] == [200, 302, 200, 302]
+    page = client.get(held[3]["Location"]).content.decode()
+    assert "several files at the moment" in page
+    # Not `download`: the page that says so would be saved as a file.
+    assert f'href="{addresses[staff]}">' in page
+    assert client.get(reverse("predictions:export-csv")).status_code == 200
+    for close in held[0]._resource_closers:  # what the server's close() calls when its reader has gone
+        close()
+    settings.EXPORT_SECONDS = 0
+    with pytest.raises(TimeoutError):
+        b"".join(asked(staff).streaming_content)
+
+
+@pytest.mark.parametrize(("megabytes", "seconds"), [(0.001, 120), (10, 120), (10.001, 240), (623, 63 * 120)])
+def test_a_larger_archive_has_more_time(megabytes: float, seconds: int) -> None:
+    assert exports.seconds_for(int(megabytes * 1024 * 1024)) == seconds
 
 
 def test_one_is_made_at_a_time_and_three_a_day(owner: User) -> None:

@@ -46,6 +46,12 @@ def test_a_token_is_shown_once_and_stored_as_a_digest(client: Client, owner: Use
     assert status(found[0]) == 200
 
 
+def test_staff_are_told_that_a_token_never_acts_as_staff(client: Client, owner: User, staff: User) -> None:
+    for user, is_told in ((owner, False), (staff, True)):
+        client.force_login(user)
+        assert ("A token never acts as staff" in client.get(reverse("tokens")).content.decode()) == is_told
+
+
 @pytest.mark.parametrize(
     "wrong", [{"name": ""}, {"name": "x" * 81}, {"scopes": []}, {"scopes": ["admin"]}, {"days": "3650"}, {"days": "x"}]
 )

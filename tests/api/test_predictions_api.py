@@ -58,6 +58,7 @@ def as_json(prediction: Prediction, **changes: Any) -> dict[str, Any]:
         "threshold": 0.5,
         "model": prediction.model_version.version,
         "visibility": "private",
+        "is_hidden": False,
         "forget": False,
         "pixels_dropped_at": None,
         "image": f"http://testserver/api/v1/predictions/{prediction.uuid}/image.png",
@@ -250,6 +251,22 @@ def test_a_public_patch_of_another_can_be_read_but_not_deleted(api: Api, strange
     assert api.get(f"{prediction.uuid}/").status_code == 200
     assert api.client.delete(f"{URL}{prediction.uuid}/").status_code == 404
     assert Patch.objects.count() == 1
+
+
+def test_a_hidden_patch_says_so_to_its_owner_and_is_unknown_to_others(
+    api: Api, owner: User, stranger: User, staff: User
+) -> None:
+    sent = api.post(pictures.png(), visibility="public").json()["predictions"]
+    prediction = Prediction.objects.get()
+    services.hide(patch=prediction.patch, actor=staff)
+    hidden = as_json(prediction, visibility="public", is_hidden=True)
+    assert sent == [hidden | {"is_hidden": False}]
+    assert [api.get(f"{prediction.uuid}/").json(), *api.get().json()["results"]] == [hidden, hidden]
+    for answered in (Api(stranger).get(f"{prediction.uuid}/"), Client().get(f"/predictions/{prediction.uuid}/")):
+        assert answered.status_code == 404
+    api.client.delete(f"{URL}{prediction.uuid}/")
+    again = api.post(pictures.png(), visibility="public").json()["predictions"]
+    assert again == [as_json(Prediction.objects.get(), visibility="public", is_hidden=True)]
 
 
 def test_delete(api: Api, owner: User) -> None:

@@ -74,11 +74,28 @@ def test_another_model_is_asked_once(api: Api, owner: User, other_model: ModelVe
         asked = Prediction.objects.get(model_version=other_model)
         assert (response.status_code, response.json()) == (202, as_json(asked))
         assert response["Location"] == f"http://testserver{URL}{asked.uuid}/"
-    for body in ({}, {"model": "none"}, {"model": ["other-1"]}, {"model": None}):
-        refused = post(api, f"predictions/{prediction.uuid}/rerun/", **body)
-        error = refused.json()["error"]
-        assert (refused.status_code, error["code"], error["field"]) == (400, "invalid", "model")
     assert Prediction.objects.count() == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "This field is required."),
+        ({"model": None}, "This field may not be null."),
+        *(
+            ({"model": value}, "No model has this version. GET /api/v1/models/ lists those there are.")
+            for value in ("none", ["other-1"], {"version": "other-1"}, [], {}, 7, True, "x" * 5000)
+        ),
+    ],
+)
+def test_what_is_no_model_is_not_asked(api: Api, owner: User, body: dict[str, Any], message: str) -> None:
+    card = ModelVersion.objects.get().card
+    ModelVersion.objects.create(version="7", sha256="0" * 64, card=card)  # a string in JSON, too
+    (prediction,) = submit_drawn(owner, 1)
+    refused = post(api, f"predictions/{prediction.uuid}/rerun/", **body)
+    error = {"code": "invalid", "message": message, "field": "model"}
+    assert (refused.status_code, refused.json()) == (400, {"error": error})
+    assert Prediction.objects.count() == 1
 
 
 def test_another_models_answer_counts_as_a_patch_that_is_sent(

@@ -11,9 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.db.models import OuterRef, Subquery
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.exports import CHUNK_BYTES
+from accounts.models import Export, ExportChunk, User
 from predictions.models import Batch, ModelVersion, Patch, Prediction, Purpose, Source, Status, Visibility
 from tests.factories import make_token, submit_drawn
 from tests.processes import Processes, wait_for
@@ -42,8 +45,8 @@ def site(processes: Processes, owner: User, model_version: ModelVersion) -> str:
     return processes.start_web(EXPORT_SECONDS=str(SECONDS))
 
 
-def asked(site: str, source: str) -> socket.socket:
-    """A connection from this address that has asked for the gallery's file, over which little fits at a time."""
+def asked(site: str, source: str, path: str = GALLERY, **headers: str) -> socket.socket:
+    """A connection from this address that has asked for a file, over which little fits at a time."""
     connection = socket.socket()
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -51,7 +54,8 @@ def asked(site: str, source: str) -> socket.socket:
     connection.bind((source, 0))
     server = urlsplit(site)
     connection.connect((server.hostname, server.port))
-    connection.sendall(f"GET {GALLERY} HTTP/1.1\r\nHost: {server.netloc}\r\n\r\n".encode())
+    lines = [f"GET {path} HTTP/1.1", f"Host: {server.netloc}", *(f"{name}: {text}" for name, text in headers.items())]
+    connection.sendall("\r\n".join([*lines, "\r\n"]).encode())
     assert connection.recv(12) == b"HTTP/1.1 200"
     return connection
 
@@ -92,3 +96,22 @@ def test_who_takes_a_file_in_drops_does_not_get_it_whole(site: str) -> None:
             taken.append(piece)
     assert time.monotonic() < began + 4 * SECONDS
     assert not b"".join(taken).endswith(b"0\r\n\r\n")  # how a whole one ends
+
+
+def test_who_takes_nothing_of_an_archive_is_let_go_and_has_a_place_again(
+    processes: Processes, owner: User, client: Client
+) -> None:
+    pieces = 8
+    export = Export.objects.create(
+        owner=owner, status=Status.SUCCEEDED, finished_at=timezone.now(), size=pieces * CHUNK_BYTES
+    )
+    for position in range(pieces):
+        ExportChunk.objects.create(export=export, position=position, data=bytes(CHUNK_BYTES))
+    client.force_login(owner)
+    site = processes.start_web(EXPORT_SECONDS=str(SECONDS))
+    path, cookie = reverse("data:download", args=[export.uuid]), f"sessionid={client.cookies['sessionid'].value}"
+    with asked(site, "127.0.0.2", path, Cookie=cookie):
+        assert answer_to(site, path, Cookie=cookie)[0] == 302
+        wait_for(lambda: answer_to(site, path, Cookie=cookie)[0] == 200, seconds=4 * SECONDS, what="a place is free")
+    status, body = answer_to(site, path, Cookie=cookie)
+    assert (status, len(body)) == (200, export.size)

@@ -62,7 +62,7 @@ def answered(patch: DecodedPatch, *, kind: str = "litert") -> Receipt:
 
 WHAT_WAS_CHECKED = [
     "Checked: pixels_sha256, model, engine, probability, threshold, label, flags; "
-    "that queued_at, started_at, finished_at are in this order and past.",
+    "that queued_at, started_at, finished_at are in this order, after the model's card, and past.",
     "Not checked, the site's word: prediction, patch, notes, queued_at, started_at, finished_at, use; "
     "the flag scale_stated.",
 ]
@@ -117,6 +117,8 @@ def test_what_is_written_is_read_again() -> None:
         (as_bytes(finished_at="2026-13-24T12:00:00Z"), "not_a_receipt"),
         (as_bytes(flags=["x"] * 41), "not_a_receipt"),
         (as_bytes(flags=["blurred\n"]), "not_a_receipt"),
+        (as_bytes(flags=["scale_stated", "blurred", "scale_stated"]), "not_a_receipt"),
+        (as_bytes(notes=["grey", "grey"]), "not_a_receipt"),
         (as_bytes(finished_at="2026-11-24T12:00:01Z\n"), "not_a_receipt"),
         (as_bytes(model=RECEIPT.as_dict()["model"] | {"version": f"{CARD.version}\n"}), "not_a_receipt"),
         (as_bytes(model=RECEIPT.as_dict()["model"] | {"card_created_at": "2026-13-24T12:00:00Z"}), "not_a_receipt"),
@@ -179,17 +181,22 @@ def test_the_gate_judges_again(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run(tmp_path, as_bytes(true_receipt, flags=["scale_stated", *true_receipt.flags])) == 0
 
 
-def test_times_are_in_order_and_past(tmp_path: Path, capsys: pytest.CaptureFixture[str], true_receipt: Receipt) -> None:
+def test_times_are_in_order_after_the_models_card_and_past(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], true_receipt: Receipt
+) -> None:
     for changes in (
         {"started_at": "2026-11-24T11:59:59Z"},
         {"finished_at": "2026-11-24T12:00:00.200000+00:00"},
         {"started_at": None, "finished_at": "2026-11-24T11:00:00Z"},
         {"finished_at": receipts.utc(datetime.now(UTC) + timedelta(hours=1))},
+        {"queued_at": "2026-11-23T16:41:27Z"},
+        dict.fromkeys(("finished_at", "started_at", "queued_at"), "2026-11-20T12:00:00Z"),
     ):
         assert run(tmp_path, as_bytes(true_receipt, **changes)) == 1
         assert differences(capsys) == [next(reversed(changes))]
     soon = {"finished_at": receipts.utc(datetime.now(UTC) + timedelta(minutes=1))}  # by clocks that differ
-    for fine in ({"started_at": None}, {"started_at": RECEIPT.queued_at}, soon):
+    at_once = {"queued_at": RECEIPT.model.card_created_at}
+    for fine in ({"started_at": None}, {"started_at": RECEIPT.queued_at}, soon, at_once):
         assert run(tmp_path, as_bytes(true_receipt, **fine)) == 0
 
 

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from django.core.management import call_command
+from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
@@ -17,6 +18,7 @@ from ml.card import CARD_FILE, MODELS
 from predictions import services
 from predictions.models import Event, ModelVersion, Patch, Prediction, Purpose
 from predictions.trust import held_out_like
+from reviews.figures import Figure
 from tests.factories import answer, fail, submit_drawn
 
 
@@ -44,6 +46,16 @@ def test_both_pages_tell_the_card_to_anyone(
         assert limit in page
     assert "never a diagnosis" in page.lower()
     assert client.get(reverse("model-card", args=[model_version.version])).json() == model_version.card
+
+
+def test_what_is_below_zero_has_a_true_minus(client: Client, other: ModelVersion) -> None:
+    figures = {"ece": {"difference": -0.00432, "ci": [-0.00996, 0.00148]}}
+    other.card |= {"comparison": {"with": "mobilenetv2-3", "figures": figures}}
+    other.save()
+    page = client.get(reverse("model", args=["other-1"])).content.decode()
+    assert ("<td>−0.0043</td>" in page, "<td>−0.0100 … 0.0015</td>" in page) == (True, True)
+    kappa = render_to_string("reviews/_figure.html", {"figure": Figure("kappa", 40, -0.1, -0.25, -0.00001)})
+    assert kappa.strip() == "−0.100 (−0.250–0.000)"
 
 
 def test_without_a_model_the_list_says_so(client: Client, db: None) -> None:

@@ -25,7 +25,7 @@ def test_a_version_is_activated_after_its_trial_and_the_event_names_it(
     tried(owner, other, (0.1, 0.9))
     run = Run.objects.get()
     page = " ".join(signed_in.get(address("trial")).content.decode().split())
-    assert "1 of 1 patch has an answer, 0 had it before." in page
+    assert "1 of 1 patch is answered, 0 failed. </p>" in page
     assert f'value="{run.uuid}"' in page
     assert signed_in.post(address("activate"), {"run": str(uuid4())}).status_code == 404
     signed_in.post(address("activate"), {"run": str(run.uuid)})
@@ -48,7 +48,7 @@ def test_without_a_finished_trial_the_extra_tick_is_needed(
     predicting.start_shadow(model_version=other)
     assert 'name="without_trial"' in signed_in.get(address("trial")).content.decode()
     page = signed_in.post(address("activate"), follow=True).content.decode()
-    assert "finished no trial run" in page
+    assert "finished no trial run. Run one first, or say that it may be active without.<" in page
     unfinished = {"run": str(Run.objects.get().uuid)}
     assert "finished no trial run" in signed_in.post(address("activate"), unfinished, follow=True).content.decode()
     assert ModelVersion.objects.active() == model_version
@@ -73,7 +73,7 @@ def test_a_trial_against_a_version_that_is_not_active_any_more_activates_nothing
     with pytest.raises(TrialIsStale):
         predicting.activate_after_trial(model_version=other, actor=staff)
     page = signed_in.get(address("trial")).content.decode()
-    assert "compared it with one that is not active any more. Run a new one" in page
+    assert "with one that is not active any more. Run a new one, or say that it may be active without.<" in page
     assert (f'value="{run.uuid}"' in page, 'name="without_trial"' in page) == (False, True)
     # Someone who had the page open since before is told so.
     page = signed_in.post(address("activate"), {"run": str(run.uuid)}, follow=True).content.decode()
@@ -91,7 +91,7 @@ def test_a_trial_that_answered_nothing_activates_nothing(
     with pytest.raises(TrialIsEmpty):
         predicting.activate_after_trial(model_version=other, actor=staff, trial=empty)
     page = signed_in.get(address("trial")).content.decode()
-    assert "answered nothing, so nobody knows" in page
+    assert "answered nothing, so nobody knows what would change. Run one over more recent patches, or say that" in page
     assert (f'value="{empty.uuid}"' in page, 'name="without_trial"' in page) == (False, True)
     assert ModelVersion.objects.active() == model_version
     tried(owner, other, (0.1, 0.9))

@@ -13,6 +13,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from predictions import services as prediction_services
+from predictions.exceptions import UnknownPatch
 from predictions.models import Event, Patch, Prediction, Visibility
 from reviews import services
 from reviews.exceptions import AlreadyReviewed, NotOpen, NotReviewable
@@ -133,9 +134,9 @@ def test_ground_truth_is_the_owners_and_can_be_taken_back(owner: User, reviewer:
     truth = GroundTruth.objects.get()
     assert (truth.answer, truth.source, truth.changed_at is not None) == ("negative", "biopsy", True)
     for person in (reviewer, staff):
-        with pytest.raises(NotReviewable):
+        with pytest.raises(UnknownPatch):
             services.state_truth(patch=patch, owner=person, answer=Answer.POSITIVE)
-        with pytest.raises(NotReviewable):
+        with pytest.raises(UnknownPatch):
             services.withdraw_truth(patch=patch, owner=person)
     for _ in range(2):
         services.withdraw_truth(patch=patch, owner=owner)
@@ -228,12 +229,13 @@ def test_a_page_and_its_pictures_opened_at_once_are_one_line(owner: User, staff:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_patch_that_is_deleted_in_the_moment_of_an_answer_is_not_reviewable(
+def test_a_patch_that_is_deleted_in_the_moment_of_an_answer_is_not_reviewable_and_to_its_owner_unknown(
     owner: User, reviewer: User, client: Client
 ) -> None:
-    patches = answered(owner, 0.9, 0.8)
+    patches = answered(owner, 0.9, 0.8, 0.7)
     client.force_login(owner)
     page = reverse("reviews:ground-truth", args=[patches[1].predictions.get().uuid])
+    address = f"/api/v1/predictions/{patches[2].predictions.get().uuid}/ground-truth/"
 
     def review() -> Exception:
         with pytest.raises(NotReviewable) as caught:
@@ -243,18 +245,25 @@ def test_a_patch_that_is_deleted_in_the_moment_of_an_answer_is_not_reviewable(
     def state() -> int:
         return client.post(page, {"answer": "positive"}).status_code
 
+    def state_by_api() -> tuple[int, object]:
+        response = client.put(address, {"answer": "positive"}, content_type="application/json")
+        return response.status_code, response.json()
+
     def run(act: Callable[[], object]) -> object:
         try:
             return act()
         finally:
             connections.close_all()
 
+    found: list[object] = []
     with ThreadPoolExecutor(1) as pool:
-        for patch, act in zip(patches, (review, state), strict=True):
+        for patch, act in zip(patches, (review, state, state_by_api), strict=True):
             with transaction.atomic():
                 Patch.objects.select_for_update().get(pk=patch.pk)
                 pending = pool.submit(run, act)
                 wait_for(somebody_waits_for_a_row, what="the answer")
                 prediction_services.withdraw(patch=patch, actor=owner)
-            assert isinstance(found := pending.result(), NotReviewable) or found == 302
+            found.append(pending.result())
+    assert isinstance(found[0], NotReviewable)
+    assert found[1:] == [302, (404, client.get(address).json())]  # as it is from now on
     assert (Review.objects.count(), GroundTruth.objects.count()) == (0, 0)

@@ -23,7 +23,7 @@ from reviews.comparison import Judged
 from reviews.evidence import Share
 from reviews.models import Answer, Draw, Reason
 from reviews.trials import flips, judged_pairs, unjudged_pairs
-from tests.factories import answer, make_user, submit_drawn
+from tests.factories import answer, fail, make_user, submit_drawn
 from tests.reviews.trial import address, tried
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -73,10 +73,12 @@ def test_a_shadow_run_is_started_watched_and_stopped(
     assert "There is nothing to compare yet" in page
     assert "Start a shadow run" not in page
     predicting.advance_runs()
-    answer(Prediction.objects.filter(model_version=other).earliest("pk"))
+    first, second, _ = Prediction.objects.filter(model_version=other).order_by("pk")
+    answer(first)
+    fail(second)
     predicting.advance_runs()
     response = signed_in.get(address("progress"))
-    assert "1 of 3 patches have an answer, 0 of them had it before." in " ".join(response.content.decode().split())
+    assert "1 of 3 patches are answered, 1 failed. </p>" in " ".join(response.content.decode().split())
     assert "HX-Refresh" not in response.headers
     signed_in.post(address("stop", run.uuid))
     predicting.advance_runs()
@@ -84,7 +86,11 @@ def test_a_shadow_run_is_started_watched_and_stopped(
     assert "hx-get" not in signed_in.get(address("trial")).content.decode()
     assert "This run has ended." not in signed_in.post(address("stop", run.uuid), follow=True).content.decode()
     assert signed_in.post(address("stop", uuid4())).status_code == 404
-    assert Prediction.objects.filter(model_version=other).count() == 1
+    assert set(Prediction.objects.filter(model_version=other)) == {first, second}
+    predicting.start_shadow(model_version=other, recent=3)  # what failed is asked again
+    predicting.advance_runs()
+    page = " ".join(signed_in.get(address("progress")).content.decode().split())
+    assert "0 of 2 patches are answered, 0 failed. 1 more had been asked about before." in page
 
 
 def test_gains_and_losses_by_share(
@@ -185,6 +191,7 @@ def test_the_figures_are_on_the_page_in_the_csv_and_in_charts(
     assert "23 patches count here. There is a definite answer for 23 of them, of 1 owner." in page
     assert "1, of 1 owner" in page
     assert "+0.043" in page
+    assert '<th scope="row"> −1.0 to −0.8 </th>' in page
     rows = list(csv.DictReader(io.StringIO(signed_in.get(address("csv", "random")).content.decode())))
     assert {name: rows[1][name] for name in ("figure", "n", "before", "after", "gained", "lost", "p")} == {
         "figure": "sensitivity", "n": "23", "before": "11", "after": "12", "gained": "12", "lost": "11", "p": "1.0",
