@@ -93,8 +93,7 @@ class PredictionSerializer(serializers.Serializer[Any]):
     def get_image(self, prediction: Prediction) -> str | None:
         if not prediction.patch.has_pixels:
             return None
-        before, after = self.context["image_address"]
-        return f"{before}{prediction.uuid}{after}"
+        return str(prediction.uuid).join(self.context["around_image"])
 
     def get_notes(self, prediction: Prediction) -> list[str]:
         notes: list[str] = prediction.patch.quality.get("notes", [])
@@ -108,7 +107,6 @@ class PredictionSerializer(serializers.Serializer[Any]):
 
     def to_representation(self, prediction: Prediction) -> dict[str, Any]:
         """What the fields above would give: they make the schema, and took longer than the model's answer."""
-        page = prediction.get_absolute_url()
         return {
             "id": str(prediction.uuid),
             "patch": str(prediction.patch.uuid),
@@ -127,7 +125,7 @@ class PredictionSerializer(serializers.Serializer[Any]):
             "created_at": _utc(prediction.queued_at),
             "finished_at": _utc(prediction.finished_at),
             "error": self.get_error(prediction),
-            "url": self.context["request"].build_absolute_uri(page),
+            "url": str(prediction.uuid).join(self.context["around_page"]),
         }
 
 
@@ -269,10 +267,19 @@ def current_json(request: Request, patches: Iterable[Patch]) -> list[dict[str, A
         if prediction := patch.current_prediction:
             prediction.patch = patch
             predictions.append(prediction)
-    return list(PredictionSerializer(predictions, many=True, context=serializer_context(request)).data)
+    serializer = PredictionSerializer(context=serializer_context(request))
+    return [serializer.to_representation(prediction) for prediction in predictions]
 
 
 def serializer_context(request: Request) -> dict[str, Any]:
-    """With the two parts of a picture's address: once a list, as each address would take longer than other fields."""
-    before, _id, after = reverse("api:image", args=[NOBODY], request=request).partition(str(NOBODY))
-    return {"request": request, "image_address": (before, after)}
+    """With what stands around the id in addresses: once a list, as each address would take longer than other fields."""
+    return {
+        "request": request,
+        "around_image": _around_id("api:image", request),
+        "around_page": _around_id("predictions:detail", request),
+    }
+
+
+def _around_id(view: str, request: Request) -> list[str]:
+    address: str = reverse(view, args=[NOBODY], request=request)
+    return address.split(str(NOBODY))
