@@ -26,15 +26,15 @@ BASE_DIR = Path(__file__).parent.parent
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], *, seconds: float = 30, what: str = "") -> T:
-    """The first true value of `condition`, or a failed test when the time is up."""
+def wait_for(condition: Callable[[], T], *, seconds: float = 30, every: float = 0.05, what: str = "") -> T:
+    """The first true value of `condition`, asked for every few hundredths of a second, or a failed test in the end."""
     deadline = time.monotonic() + seconds
     while True:
         if value := condition():
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"Not within {seconds} s: {what or condition}")
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def somebody_waits_for_a_row() -> bool:

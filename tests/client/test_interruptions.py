@@ -17,7 +17,7 @@ from tests.factories import make_token
 from tests.processes import Processes, free_port, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PATCHES = 200
+PATCHES = 400  # so many that nobody is done before the signal comes
 SLOWLY = ("--concurrency", "2")
 
 
@@ -38,7 +38,7 @@ def test_an_interrupted_run_goes_on_where_it_was(how: signal.Signals, idc: Idc, 
     folder, out, journal = write_patches(tmp_path / "p", PATCHES), tmp_path / "out.csv", tmp_path / "out.csv.progress"
     command = ("predict", folder, "--csv", out, *SLOWLY)
     with idc.started(*command) as process:
-        wait_for(lambda: chunks_noted(journal) >= 3)
+        wait_for(lambda: chunks_noted(journal) >= 3, every=0.005)
         process.send_signal(how)
         _, errors = process.communicate(timeout=30)
     noted = chunks_noted(journal)
