@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.management import call_command
+from hypothesis import settings as property_tests
 from redis import Redis
 
 from accounts.models import User
@@ -18,6 +19,10 @@ from predictions import services
 from predictions.models import ModelVersion
 from tests.factories import make_reviewer, make_user
 from tests.processes import Processes
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+property_tests.register_profile("unhurried", deadline=None)
+property_tests.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
