@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.uint8]
@@ -44,9 +44,8 @@ def figures(labels: Labels, probabilities: Floats, *, threshold: float) -> Figur
     false_negative = int(np.sum(~called & positive))
     sensitivity = _share(true_positive, true_positive + false_negative)
     specificity = _share(true_negative, true_negative + false_positive)
-    has_both = bool(positive.any()) and not bool(positive.all())
     return Figures(
-        auc=float(roc_auc_score(positive, probabilities)) if has_both else float("nan"),
+        auc=area_under_curve(positive, probabilities),
         balanced_accuracy=(sensitivity + specificity) / 2,
         f1=_share(2 * true_positive, 2 * true_positive + false_positive + false_negative),
         accuracy=_share(true_positive + true_negative, len(labels)),
@@ -54,6 +53,20 @@ def figures(labels: Labels, probabilities: Floats, *, threshold: float) -> Figur
         specificity=specificity,
         ece=expected_calibration_error(labels, probabilities),
     )
+
+
+def area_under_curve(positive: NDArray[np.bool_], scores: Floats) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative, where equal scores count half.
+
+    By ranks (Mann & Whitney 1947). scikit-learn's `roc_auc_score` is the same number, but checks what it is given
+    for thirty times as long as this takes, which a bootstrap pays in every round.
+    """
+    positives = int(np.sum(positive))
+    negatives = len(positive) - positives
+    if not positives or not negatives:
+        return float("nan")
+    above = float(np.sum(rankdata(scores)[positive])) - positives * (positives + 1) / 2
+    return above / (positives * negatives)
 
 
 def expected_calibration_error(labels: Labels, probabilities: Floats) -> float:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.core.management import call_command
+from hypothesis import settings as property_tests
 from redis import Redis
 
 from accounts.models import User
@@ -18,6 +20,10 @@ from predictions import services
 from predictions.models import ModelVersion
 from tests.factories import make_reviewer, make_user
 from tests.processes import Processes
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+property_tests.register_profile("unhurried", deadline=None)
+property_tests.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -31,7 +37,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def _static_files() -> None:
+    """Collected once. A client of Django's tests looks a file up when it is asked for: it would else read all of them
+    at its first request, and nearly every test has a client of its own."""
     call_command("collectstatic", interactive=False, verbosity=0)
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_are_hashed_in_no_time() -> Iterator[None]:
+    """In the tests' own process. The hash says how often it was hashed, so that real web servers read it as well."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(PBKDF2PasswordHasher, "iterations", 1)
+        yield
 
 
 @pytest.fixture(scope="session")

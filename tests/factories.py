@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,12 @@ def make_token(user: User, *scopes: Scope) -> str:
     return token
 
 
+@lru_cache(maxsize=1000)
 def drawn(seed: int, cellularity: float = 0.5) -> DecodedPatch:
     pixels = draw_patch(1000 + seed, cellularity=cellularity)
-    return DecodedPatch(np.ascontiguousarray(pixels), 50, 50)
+    pixels = np.ascontiguousarray(pixels)
+    pixels.flags.writeable = False  # many tests get this one
+    return DecodedPatch(pixels, 50, 50)
 
 
 def received(*seeds: int) -> list[ReceivedFile]:

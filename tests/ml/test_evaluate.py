@@ -43,6 +43,9 @@ def test_figures_agree_with_scikit_learn(rows: list[tuple[bool, float]]) -> None
         assert found.f1 == pytest.approx(metrics.f1_score(labels, called))
     if labels.any() and not labels.all():
         assert found.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(labels, called))
+        assert found.auc == pytest.approx(metrics.roc_auc_score(labels, probabilities))
+    else:
+        assert np.isnan(found.auc)
 
 
 def test_the_report_holds_every_figure_with_its_interval() -> None:

@@ -24,6 +24,7 @@ def seed_recipe() -> Recipe:
 
 def test_the_protocol_of_2020_names_its_leak_and_shows_what_it_costs(seed_recipe: Recipe, tmp_path: Path) -> None:
     card = run_recipe(seed_recipe, drawn_patches(160), tmp_path)
+    assert card["weights"] == 2_263_105
     leak = card["leak"]
     assert "every patient of the test patches is in training too" in leak["why"]
     assert (leak["figures_by_patch"]["n"], leak["figures_by_patient"]["n"]) == (7, 64)
@@ -63,6 +64,7 @@ def test_folds_by_patch_break_patients_apart() -> None:
     assert {len(set(fold[patients == patient])) for patient in ("one", "other")} == {3}
 
 
+@pytest.mark.usefixtures("small_network")
 def test_cross_validation_trains_each_fold_once_and_never_on_validation_patients(tmp_path: Path) -> None:
     recipe = dataclasses.replace(read_recipe("resnet18"), batch_size=32, precision="float32")
     patches = drawn_patches(96)
