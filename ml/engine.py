@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,9 +18,10 @@ EMBEDDING_SIZE = 64
 INPUT_SHAPE = (PATCH_SIDE, PATCH_SIDE, 3)
 OUTPUT_SHAPES: list[list[int | None]] = [[None, 1], [None, EMBEDDING_SIZE]]
 THREADS = 2
-# Stacks of other sizes are padded to the next of these: an interpreter keeps its plan for one size, and
-# making a new plan costs more than the padding.
+# An interpreter keeps its plan for one size, and to make a new one costs more than some padding. So stacks of other
+# sizes are padded to the next of these, or where that would be more than PADDING, taken apart.
 STACK_SIZES = (1, 4, 8, 16, 32, 48, 64)
+PADDING = 2
 LEAN_SIZES = (1, 8)
 
 
@@ -74,10 +76,10 @@ class LiteRTEngine:
     def predict(self, pixels: NDArray[np.uint8]) -> EngineOutput:
         probability = np.empty(len(pixels), np.float32)
         embedding = np.empty((len(pixels), EMBEDDING_SIZE), np.float32)
-        largest = self._sizes[-1]
-        for start in range(0, len(pixels), largest):
-            stack = pixels[start : start + largest]
-            size = next(size for size in self._sizes if size >= len(stack))
+        start = 0
+        while start < len(pixels):
+            size = next_size(len(pixels) - start, self._sizes)
+            stack = pixels[start : start + size]
             interpreter = self._interpreters[size]
             self._plan(interpreter, size)
             patches = np.zeros((size, *INPUT_SHAPE), np.float32)
@@ -87,6 +89,7 @@ class LiteRTEngine:
             here = slice(start, start + len(stack))
             probability[here] = interpreter.get_tensor(self._probability)[: len(stack), 0]
             embedding[here] = interpreter.get_tensor(self._embedding)[: len(stack)]
+            start += len(stack)
         return _checked(probability, embedding)
 
     def _plan(self, interpreter: Any, size: int) -> None:
@@ -94,6 +97,14 @@ class LiteRTEngine:
             interpreter.resize_tensor_input(self._input, [size, *INPUT_SHAPE])
             interpreter.allocate_tensors()
             self._planned[id(interpreter)] = size
+
+
+def next_size(left: int, sizes: Sequence[int]) -> int:
+    """Of which size the next stack is when `left` patches are to be answered. sizes: ascending, 1 the first."""
+    below = max(size for size in sizes if size <= left)
+    above = next((size for size in sizes if size >= left), below)
+    # Half of it at least, or there would be many stacks instead of one.
+    return below if above - left > PADDING and 2 * below >= above else above
 
 
 class KerasEngine:

@@ -9,9 +9,7 @@ of calls, not the arithmetic.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -30,7 +28,6 @@ SCALE_TOLERANCE = 2.0  # as a factor, both ways
 
 SIDE = 50  # px
 CLIP = 6.0  # standard deviations
-THREADS = 2
 AT_ONCE = 8  # patches measured together: more do not fit the processor's second cache
 TISSUE_DENSITY = 0.15  # mean optical density of a pixel that is more than glass
 FAINT = 0.01  # optical density that counts as nothing: keeps ratios of almost empty patches finite
@@ -89,17 +86,7 @@ def measure_all(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """
     if not len(pixels):
         return np.empty((0, len(TRAITS)), np.float32)
-    stacks = [pixels[start : start + AT_ONCE] for start in range(0, len(pixels), AT_ONCE)]
-    return np.concatenate(list(_pool().map(_measure, stacks) if len(stacks) > 1 else map(_measure, stacks)))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """NumPy lets other threads run while it computes."""
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="gate")
-
-
-os.register_at_fork(after_in_child=_pool.cache_clear)  # threads stay with the parent
+    return np.concatenate([_measure(pixels[start : start + AT_ONCE]) for start in range(0, len(pixels), AT_ONCE)])
 
 
 def _measure(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ml.card import CARD_FILE, MODELS, ModelCard, ModelError, read_card
 from ml.engine import load_engine
 from ml.images import DecodedPatch
-from ml.judge import judge
+from ml.judge import answer
 from ml.receipt import TIMES, Receipt, label_of
 
 TOLERANCE = 1e-5  # of the probability: what processors and sizes of stacks may differ by
@@ -39,9 +39,8 @@ def verify(receipt: Receipt, patch: DecodedPatch, *, models: Path = MODELS) -> V
     """
     card = _card(receipt, models)
     engine = load_engine(models / receipt.model.version, card, kind=receipt.engine.name)
-    output = engine.predict(patch.pixels[None])
+    output, (flags,) = answer(engine, patch.pixels[None], [None], limit=card.likeness["limit"])
     probability = float(output.probability[0])
-    (flags,) = judge(patch.pixels[None], [None], output.embedding, limit=card.likeness["limit"])
     label = label_of(probability, card.threshold)
     differences = []
     if patch.sha256 != receipt.pixels_sha256:

@@ -21,7 +21,7 @@ from ml.card import ModelError
 from ml.engine import Engine, EngineOutput
 from ml.explain import occlusion_map, render_png
 from ml.images import from_bytes
-from ml.judge import judge
+from ml.judge import answer
 from predictions import inference
 from predictions.exceptions import NotRetryable, PixelsDropped
 from predictions.models import Event, Explanation, Job, ModelVersion, PatchImage, Prediction, Priority, Status
@@ -180,8 +180,8 @@ def _answer(jobs: Sequence[Prediction], engine: Engine) -> None:
     """Predict the stack and judge it; if that raises, one by one, so that a bad patch fails alone."""
     try:
         stack = _stack(jobs)
-        output = engine.predict(stack.pixels)
-        flags = judge(stack.pixels, stack.scales, output.embedding, limit=jobs[0].model_version.likeness_limit)
+        limit = jobs[0].model_version.likeness_limit
+        output, flags = answer(engine, stack.pixels, stack.scales, limit=limit)
     except Exception as error:
         if len(jobs) == 1:
             if isinstance(error, PixelsDropped):

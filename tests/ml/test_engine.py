@@ -12,7 +12,7 @@ import pytest
 
 from ml.card import KERAS_FILE, LITERT_FILE, MODELS, ModelError, read_card
 from ml.dataset import read_patches
-from ml.engine import Engine, KerasEngine, LiteRTEngine, load_engine
+from ml.engine import LEAN_SIZES, STACK_SIZES, Engine, KerasEngine, LiteRTEngine, load_engine, next_size
 from ml.images import decode_patch
 from ml.synthetic import EXAMPLES, draw_patch, example_png
 
@@ -45,6 +45,24 @@ def test_a_stack_of_any_size_is_answered_patch_by_patch(engine: Engine, number: 
     assert engine.predict(PATCHES[:number]).embedding.shape == (number, 64)
     singly = [float(engine.predict(PATCHES[i : i + 1]).probability[0]) for i in range(min(number, 9))]
     np.testing.assert_allclose(found[: len(singly)], singly, atol=1e-5)
+
+
+def stacks(number: int, sizes: tuple[int, ...]) -> list[int]:
+    found: list[int] = []
+    while number > 0:
+        found.append(next_size(number, sizes))
+        number -= found[-1]
+    return found
+
+
+def test_what_is_asked_is_padded_by_little_or_taken_apart() -> None:
+    asked = (1, 2, 5, 6, 9, 12, 14, 37, 64, 65, 150)
+    assert [stacks(number, STACK_SIZES) for number in asked] == [
+        [1], [4], [4, 1], [8], [8, 1], [8, 4], [16], [32, 4, 1], [64], [64, 1], [64, 64, 16, 8]
+    ]  # fmt: skip
+    assert [stacks(number, LEAN_SIZES) for number in asked] == [
+        [1], [8], [8], [8], [8, 1], [8, 8], [8, 8], [8, 8, 8, 8, 8], [8] * 8, [8] * 8 + [1], [8] * 19
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

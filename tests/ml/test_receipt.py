@@ -22,7 +22,7 @@ from ml import verify as verification
 from ml.card import MODELS, ModelError, default_version, read_card
 from ml.engine import load_engine
 from ml.images import DecodedPatch, decode_patch, encode_png
-from ml.judge import judge
+from ml.judge import answer
 from ml.receipt import Receipt, ReceiptEngine, ReceiptError, ReceiptModel, parse_receipt
 from tests import pictures
 from tests.ml.test_commands import message_of
@@ -55,8 +55,8 @@ def receipt_of(
 
 def answered(patch: DecodedPatch, *, kind: str = "litert") -> Receipt:
     """What the site would give for this patch."""
-    output = load_engine(FOLDER, CARD, kind=kind).predict(patch.pixels[None])
-    (flags,) = judge(patch.pixels[None], [None], output.embedding, limit=CARD.likeness["limit"])
+    engine = load_engine(FOLDER, CARD, kind=kind)
+    output, (flags,) = answer(engine, patch.pixels[None], [None], limit=CARD.likeness["limit"])
     return receipt_of(patch, probability=float(output.probability[0]), flags=flags, kind=kind)
 
 

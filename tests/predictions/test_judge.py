@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
 from accounts.models import User
 from ml import gate
-from ml.engine import EMBEDDING_SIZE
+from ml.engine import EMBEDDING_SIZE, EngineOutput
 from ml.images import DecodedPatch
-from ml.judge import judge
+from ml.judge import answer
 from predictions import inference, services
 from predictions.models import ModelVersion, Patch, Prediction, Source, Visibility
 from predictions.services.queue import _stack
@@ -31,6 +33,16 @@ def submit_pixels(
     return patch.current_prediction
 
 
+@dataclass
+class Sure:
+    """An engine that places patches where the test wants them."""
+
+    embedding: np.ndarray
+
+    def predict(self, pixels: np.ndarray) -> EngineOutput:
+        return EngineOutput(np.full(len(pixels), 0.5, np.float32), self.embedding)
+
+
 def test_each_patch_is_flagged_for_itself_by_pixels_stated_scale_and_embedding(owner: User) -> None:
     rng = np.random.default_rng(1)
     glass = np.full((50, 50, 3), 245, np.uint8)
@@ -42,18 +54,16 @@ def test_each_patch_is_flagged_for_itself_by_pixels_stated_scale_and_embedding(o
     ]
     stack = _stack(rows)
     near = np.zeros((3, EMBEDDING_SIZE), np.float32)
-    empty, foreign, stated = judge(stack.pixels, stack.scales, near, limit=100)
+    output, (empty, foreign, stated) = answer(Sure(near), stack.pixels, stack.scales, limit=100)
+    assert output.embedding is near
     assert empty == ["no_tissue"]
     assert "not_he" in foreign
     assert "scale_stated" not in foreign
     assert "scale_stated" in stated
     far = near.copy()
     far[1] = 1000
-    assert [codes[-1:] == ["unlike"] for codes in judge(stack.pixels, stack.scales, far, limit=100)] == [
-        False,
-        True,
-        False,
-    ]
+    _, flags = answer(Sure(far), stack.pixels, stack.scales, limit=100)
+    assert [codes[-1:] == ["unlike"] for codes in flags] == [False, True, False]
 
 
 def test_a_drain_writes_what_the_gate_says_and_staff_may_admit_it(
