@@ -40,6 +40,7 @@ DRAIN_SECONDS = 20
 # After a stack smaller than this the next is let grow: a look costs five statements, be it for one patch or for many.
 SMALL = 16
 GROWING_SECONDS = 0.015
+SAID_SECONDS = 0.25  # for so long it need not be said again that this worker is awake
 PAUSE = timedelta(seconds=2)  # before the next attempt, times the attempts made
 UNNOTICED = timedelta(seconds=2)  # what is claimable for longer has lost its wake-up
 
@@ -99,8 +100,11 @@ def drain(*, seconds: float = DRAIN_SECONDS) -> int:
     When the time is up another wake-up is sent, so that other tasks get their turn.
     """
     deadline, total = time.monotonic() + seconds, 0
-    while time.monotonic() < deadline:
-        say_awake()
+    said_until = 0.0
+    while (now := time.monotonic()) < deadline:
+        if now >= said_until:
+            say_awake()
+            said_until = now + SAID_SECONDS
         claimed = _drain_once()
         if 0 < claimed < SMALL:
             time.sleep(GROWING_SECONDS)
@@ -108,6 +112,7 @@ def drain(*, seconds: float = DRAIN_SECONDS) -> int:
         if not claimed:
             # What was committed while nobody sent a wake-up is found by this last look.
             say_asleep()
+            said_until = 0.0
             claimed = _drain_once()
         if not claimed:
             return total

@@ -347,3 +347,15 @@ def test_a_full_stack_wakes_another_worker(owner: User, model_version: ModelVers
     submit_drawn(owner, *range(queue.STACK + 1))
     services.drain()
     assert broker.llen("idc:predictions") == 1
+
+
+@pytest.mark.parametrize(("pause", "times"), [(0.0, 3), (1000.0, 1)])
+def test_a_worker_that_is_awake_says_so_now_and_then(
+    pause: float, times: int, owner: User, model_version: ModelVersion, broker: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each of its three looks, of which the last finds nothing, or at the first alone."""
+    monkeypatch.setattr(queue, "SAID_SECONDS", pause)
+    submit_drawn(owner, *range(queue.STACK + 1))
+    before = broker.info("commandstats").get("cmdstat_set", {"calls": 0})["calls"]
+    services.drain()
+    assert broker.info("commandstats")["cmdstat_set"]["calls"] - before == times
