@@ -115,6 +115,7 @@ def shifts_svg(bins: Sequence[int], *, labels: tuple[str, str], scheme: str) -> 
     axes.set_yscale("symlog", linthresh=1)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.set(xlabel=labels[0], ylabel=labels[1], xlim=(-1, 1), ylim=(0, max([*bins, 1]) * 1.5))
+    axes.set_xticks([-0.8, -0.4, 0, 0.4, 0.8])  # where bins meet
     return _saved(figure, "svg")
 
 

@@ -186,6 +186,12 @@ class VersionField(serializers.SlugRelatedField[ModelVersion]):
             self.fail("invalid")
         return super().to_internal_value(data)
 
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """An empty text is no version either; REST framework takes it for null."""
+        if data == "":
+            self.fail("invalid")
+        return super().run_validation(data)
+
 
 class RerunSerializer(serializers.Serializer[Any]):
     """Which model to ask."""

@@ -1,7 +1,7 @@
 """Predict and forget: the pixels go with the answer, which stays, and so does its receipt (docs/adr/0011).
 
 A patch is marked when it is sent. Who writes its answer drops the pixels in the same transaction; what that could not
-(an older worker, a mark set in the very moment) and what failed and was not tried again, `drop_overdue` drops.
+(an older worker) and what failed and was not tried again, `drop_overdue` drops.
 """
 
 from __future__ import annotations

@@ -53,10 +53,14 @@ WORKER_LOST = gettext_noop("The analysis was interrupted each time it was tried.
 # unnest takes arrays of arrays apart, so the flags of a row travel as one text: "blurred,unlike", or "" for none.
 # Who waits for these answers is told in the same statement (predictions/waiting.py).
 # A patch is locked before what was answered about it, as everywhere: a trigger writes the answer beside the patch, and
-# whoever shares, sends again or deletes it holds the patch and then wants the row.
+# whoever shares, sends again or deletes it holds the patch and then wants the row. What is marked to be forgotten by
+# then is left out, unless it is named: its pixels go in the transaction of its answer, and others need none.
 FINISH = """
 WITH locked AS MATERIALIZED (
-SELECT id FROM predictions_patch WHERE id = ANY(%(patches)s::bigint[]) ORDER BY id FOR NO KEY UPDATE
+SELECT id, is_to_be_forgotten AND id <> ALL(%(to_forget)s::bigint[]) AS is_marked
+FROM predictions_patch WHERE id = ANY(%(patches)s::bigint[]) ORDER BY id FOR NO KEY UPDATE
+), marked AS MATERIALIZED (
+SELECT coalesce(array_agg(id) FILTER (WHERE is_marked), '{}') AS patches FROM locked
 ), finished AS (
 UPDATE predictions_prediction AS job
 SET status = 'succeeded', probability = answer.probability, embedding = answer.embedding,
@@ -64,11 +68,12 @@ SET status = 'succeeded', probability = answer.probability, embedding = answer.e
     error_code = '', error_message = ''
 FROM unnest(
     %(ids)s::bigint[], %(attempts)s::int[], %(probabilities)s::float8[], %(embeddings)s::bytea[], %(flags)s::text[]
-) AS answer(id, attempt, probability, embedding, flags), (SELECT count(*) FROM locked) AS held
+) AS answer(id, attempt, probability, embedding, flags), marked
 WHERE job.id = answer.id AND job.status = 'running' AND job.attempt = answer.attempt
+    AND job.patch_id <> ALL(marked.patches)
 RETURNING job.id
 )
-SELECT count(*), pg_notify(%(channel)s, string_agg(id::text, ',')) FROM finished
+SELECT count(*), pg_notify(%(channel)s, string_agg(id::text, ',')), (SELECT patches FROM marked) FROM finished
 """
 
 
@@ -76,12 +81,11 @@ SELECT count(*), pg_notify(%(channel)s, string_agg(id::text, ',')) FROM finished
 class Stack:
     """n patches to be answered at once.
 
-    pixels: uint8 [n, 50, 50, 3]. scales: um per pixel of each, where it is stated. to_forget: keys of patches.
+    pixels: uint8 [n, 50, 50, 3]. scales: um per pixel of each, where it is stated.
     """
 
     pixels: NDArray[np.uint8]
     scales: list[float | None]
-    to_forget: set[int]
 
 
 @dataclass(frozen=True)
@@ -199,7 +203,7 @@ def _answer(jobs: Sequence[Prediction], engine: Engine) -> None:
         for job in jobs:
             _answer([job], engine)
         return
-    finish(jobs, output, flags, to_forget=stack.to_forget)
+    finish(jobs, output, flags)
 
 
 def _explain(job: Explanation, engine: Engine, *, model_sha256: str) -> None:
@@ -225,34 +229,30 @@ def _stack(jobs: Sequence[Prediction]) -> Stack:
     """
     images = PatchImage.objects.filter(patch__in=[job.patch_id for job in jobs])
     stated = ("patch__um_per_pixel", "patch__source_width", "patch__source_height")
-    rows = images.values_list("patch_id", "pixels", "patch__is_to_be_forgotten", *stated)
-    found = {key: (pixels, shown_um_per_pixel(*scale)) for key, pixels, _, *scale in rows}
+    rows = images.values_list("patch_id", "pixels", *stated)
+    found = {key: (pixels, shown_um_per_pixel(*scale)) for key, pixels, *scale in rows}
     if any(job.patch_id not in found for job in jobs):
         raise PixelsDropped
     return Stack(
         pixels=np.stack([from_bytes(found[job.patch_id][0]) for job in jobs]),
         scales=[found[job.patch_id][1] for job in jobs],
-        to_forget={key for key, _, is_to_be_forgotten, *_ in rows if is_to_be_forgotten},
     )
 
 
-def finish(
-    jobs: Sequence[Prediction],
-    output: EngineOutput,
-    flags: Sequence[Sequence[str]],
-    *,
-    to_forget: Collection[int] = (),
-) -> int:
+def finish(jobs: Sequence[Prediction], output: EngineOutput, flags: Sequence[Sequence[str]]) -> int:
     """running -> succeeded for every job whose attempt is still the current one; return how many were.
 
-    flags: codes of ml.gate.FLAGS, for each job its own. to_forget: keys of the patches whose pixels go with the answer.
+    flags: codes of ml.gate.FLAGS, for each job its own. Pixels that are to be forgotten go with their answer.
     """
-    if not to_forget:
-        return _finish(jobs, output, flags)
+    finished, marked = _finish(jobs, output, flags)
+    if not marked:
+        return finished
+    rest = [place for place, job in enumerate(jobs) if job.patch_id in marked]
+    answers = EngineOutput(output.probability[rest], output.embedding[rest])
     with transaction.atomic():
-        finished = _finish(jobs, output, flags, to_forget)
-        drop_answered(to_forget)
-    return finished
+        more, _ = _finish([jobs[place] for place in rest], answers, [flags[place] for place in rest], to_forget=marked)
+        drop_answered(marked)
+    return finished + more
 
 
 def _finish(
@@ -260,12 +260,14 @@ def _finish(
     output: EngineOutput,
     flags: Sequence[Sequence[str]],
     to_forget: Collection[int] = (),
-) -> int:
+) -> tuple[int, list[int]]:
+    """How many were finished; and the patches left out, as they are to be forgotten and not in `to_forget`."""
     with connection.cursor() as cursor:
         cursor.execute(
             FINISH,
             {
                 "patches": [job.patch_id for job in jobs],
+                "to_forget": list(to_forget),
                 "ids": [job.pk for job in jobs],
                 "attempts": [job.attempt for job in jobs],
                 "probabilities": [float(probability) for probability in output.probability],
@@ -277,8 +279,8 @@ def _finish(
                 "channel": FINISHED,
             },
         )
-        finished, _ = cursor.fetchone()
-    return int(finished)
+        finished, _, marked = cursor.fetchone()
+    return int(finished), marked
 
 
 def finish_explanation(job: Explanation, png: bytes) -> bool:

@@ -84,7 +84,7 @@ def test_another_model_is_asked_once(api: Api, owner: User, other_model: ModelVe
         ({"model": None}, "This field may not be null."),
         *(
             ({"model": value}, "No model has this version. GET /api/v1/models/ lists those there are.")
-            for value in ("none", ["other-1"], {"version": "other-1"}, [], {}, 7, True, "x" * 5000)
+            for value in ("none", "", ["other-1"], {"version": "other-1"}, [], {}, 7, True, "x" * 5000)
         ),
     ],
 )

@@ -93,10 +93,7 @@ def test_a_stack_without_any_to_forget_is_finished_in_one_statement(
     submit_drawn(owner, 1, 2)
     jobs = claim(model_version)
     with django_assert_num_queries(1):
-        stack = queue._stack(jobs)
-    assert stack.to_forget == set()
-    with django_assert_num_queries(1):
-        queue.finish(jobs, output(0.1, 0.2), [[], []], to_forget=stack.to_forget)
+        queue.finish(jobs, output(0.1, 0.2), [[], []])
 
 
 def test_an_ordinary_submission_needs_as_many_statements_as_before(owner: User) -> None:
@@ -111,6 +108,21 @@ def test_an_ordinary_submission_needs_as_many_statements_as_before(owner: User) 
     with CaptureQueriesContext(connection) as found:
         send(owner, 4, 5)
     assert (kept, len(found)) == (5, 6)  # two of them the savepoint's; the sixth remembers the choice
+
+
+def test_pixels_that_are_marked_while_they_are_analysed_go_with_the_answer(
+    owner: User, model_version: ModelVersion
+) -> None:
+    kept, prediction = submit_drawn(owner, 2, 1)
+    jobs = claim(model_version)
+    assert sent_to_be_forgotten(owner) == prediction
+    assert queue.finish(jobs, output(0.1, 0.2), [[], []]) == 2
+    prediction.refresh_from_db()
+    assert (prediction.status, prediction.embedding, has_pixels(prediction)) == (Status.SUCCEEDED, None, False)
+    assert Patch.objects.get(pk=prediction.patch_id).pixels_dropped_at
+    kept.refresh_from_db()
+    assert (kept.status, has_pixels(kept)) == (Status.SUCCEEDED, True)
+    assert kept.embedding
 
 
 class Interrupted(Exception):
@@ -128,7 +140,7 @@ def test_answer_and_drop_are_one_transaction(
 
     monkeypatch.setattr(queue, "drop_answered", drop)
     with pytest.raises(Interrupted):
-        queue.finish(jobs, output(0.5), [[]], to_forget=queue._stack(jobs).to_forget)
+        queue.finish(jobs, output(0.5), [[]])
     prediction.refresh_from_db()
     assert (prediction.status, has_pixels(prediction)) == (Status.RUNNING, True)
 
@@ -138,7 +150,7 @@ def test_an_answer_that_comes_too_late_drops_nothing(owner: User, model_version:
     late = claim(model_version)
     Prediction.objects.update(status=Status.QUEUED, lease_until=None, next_attempt_at=Now())
     claim(model_version, is_first_attempt=False)
-    assert queue.finish(late, output(0.5), [[]], to_forget={prediction.patch_id}) == 0
+    assert queue.finish(late, output(0.5), [[]]) == 0
     assert has_pixels(prediction)
 
 
@@ -149,10 +161,9 @@ def test_a_second_opinion_that_was_under_way_leaves_no_embedding_either(
     second = services.ask(patch=first.patch, model_version=other_model, actor=owner)
     assert sent_to_be_forgotten(owner) == first
     jobs, others = claim(model_version), claim(other_model)
-    to_forget = queue._stack(others).to_forget
-    queue.finish(jobs, output(0.1), [[]], to_forget=to_forget)
+    queue.finish(jobs, output(0.1), [[]])
     assert not has_pixels(first)
-    queue.finish(others, output(0.2), [[]], to_forget=to_forget)
+    queue.finish(others, output(0.2), [[]])
     second.refresh_from_db()
     assert (second.status, second.embedding) == (Status.SUCCEEDED, None)
 

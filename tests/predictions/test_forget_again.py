@@ -44,7 +44,7 @@ def test_another_active_model_gets_the_pixels_anew_and_they_go_again(
     assert (second.patch, second.model_version, second.status) == (first.patch, other_model, Status.QUEUED)
     assert has_pixels(second)
     (job,) = claim(other_model)
-    assert queue.finish([job], output(0.5), [[]], to_forget=queue._stack([job]).to_forget) == 1
+    assert queue.finish([job], output(0.5), [[]]) == 1
     assert not has_pixels(second)
     assert Patch.objects.get().is_to_be_forgotten
 
