@@ -55,7 +55,7 @@ def test_what_is_below_zero_has_a_true_minus(client: Client, other: ModelVersion
     page = client.get(reverse("model", args=["other-1"])).content.decode()
     assert ("<td>−0.0043</td>" in page, "<td>−0.0100 … 0.0015</td>" in page) == (True, True)
     kappa = render_to_string("reviews/_figure.html", {"figure": Figure("kappa", 40, -0.1, -0.25, -0.00001)})
-    assert kappa.strip() == "−0.100 (−0.250–0.000)"
+    assert kappa.strip() == "−0.100 (−0.250 to 0.000)"
 
 
 def test_without_a_model_the_list_says_so(client: Client, db: None) -> None:

@@ -156,7 +156,7 @@ def test_the_page_and_its_csv_say_the_same(
     assert "The intervals take patches for independent and are too narrow." in page
     found = evidence_of(model_version, Share.RANDOM)
     sensitivity = found.figures[0]
-    assert f"{sensitivity.value:.3f} ({sensitivity.low:.3f}–{sensitivity.high:.3f})" in page
+    assert f"{sensitivity.value:.3f} ({sensitivity.low:.3f} to {sensitivity.high:.3f})" in page
     assert "too few" in page
     assert "/calibration-light.svg" in page
     response = client.get(reverse("evidence-csv", args=[model_version.version, "random"]))
