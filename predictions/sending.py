@@ -57,7 +57,7 @@ class Sent:
         """Raises TimeoutError, as the socket does: gunicorn breaks off, and what was sent does not look whole."""
         piece = next(self.pieces, None)
         if piece is None:
-            self.close()  # before the reader knows the end and may ask for another file
+            self.close()  # before a reader who was not told the length knows the end and may ask for another file
             raise StopIteration
         left = self.ends_at - time.monotonic()
         if left <= 0:

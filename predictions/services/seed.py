@@ -32,8 +32,8 @@ CREATE TEMP TABLE seeded ON COMMIT DROP AS
 SELECT number,
     (%(owners)s::bigint[])[1 + number / %(in_a_batch)s %% cardinality(%(owners)s)] AS owner,
     number / %(in_a_batch)s AS batch, number %% %(in_a_batch)s AS place,
-    nextval(pg_get_serial_sequence('predictions_patch', 'id')) AS patch,
-    nextval(pg_get_serial_sequence('predictions_prediction', 'id')) AS prediction,
+    nextval('predictions_patch_id_seq') AS patch,
+    nextval('predictions_prediction_id_seq') AS prediction,
     number > %(rows)s - %(with_pixels)s OR failing < %(failed)s AS has_pixels, depth,
     probability, random() < probability AS truth,
     number > %(rows)s - %(with_pixels)s AND share < %(public)s AS is_public,
@@ -123,7 +123,7 @@ FROM seeded WHERE has_pixels AND number %% 40 = 3;
 # Each reviewer has gone through the lowest random keys, the first of them farthest, and answered doubtful ones beside.
 REVIEWS = """
 CREATE TEMP TABLE asked ON COMMIT DROP AS
-SELECT nextval(pg_get_serial_sequence('reviews_draw', 'id')) AS draw, patch, uuid, prediction, truth, sent_at,
+SELECT nextval('reviews_draw_id_seq') AS draw, patch, uuid, prediction, truth, sent_at,
     reviewer, rank <= %(walked)s / nth AS is_random, chance
 FROM (
     SELECT seeded.patch, uuid, prediction, truth, sent_at, row_number() OVER (ORDER BY review_key) AS rank,

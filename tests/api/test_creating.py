@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from accounts.models import ApiToken, Counter, Scope, User
 from accounts.tokens import create_token
 from ml.formats import MESSAGES
 from predictions import archives, services
+from predictions.api import views
 from predictions.models import Batch, BatchItem, IdempotencyKey, ModelVersion, Patch, Prediction, Usage
 from predictions.services import chores
 from tests import pictures
@@ -343,3 +345,18 @@ def test_visitors_are_counted_by_address(settings: Settings, model_version: Mode
     statuses = [Client().get("/api/v1/gallery/").status_code for _ in range(3)]
     elsewhere = Client(REMOTE_ADDR="192.0.2.9").get("/api/v1/gallery/").status_code
     assert (statuses, elsewhere) == ([200, 200, 429], 200)
+
+
+def test_what_is_named_twice_in_a_repeated_request_is_read_twice(
+    owner: User, model_version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (prediction,) = submit_drawn(owner, 1)
+    twice = [Patch.objects.with_answer().get() for _ in range(2)]
+
+    def answered_meanwhile(keys: Collection[int], *, seconds: float) -> bool:
+        answer(prediction, 0.75)
+        return True
+
+    monkeypatch.setattr(views, "wait_until_finished", answered_meanwhile)
+    assert views._wait(twice, 1)
+    assert [patch.current_prediction and patch.current_prediction.probability for patch in twice] == [0.75, 0.75]
