@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -15,10 +15,12 @@ from accounts.models import Scope
 from idc_site.api_schema import example, operation
 from predictions import services
 from predictions.api.access import own_prediction, token_of, user_of
-from predictions.api.schema import PREDICTION, QUEUED, location
+from predictions.api.headers import preference_applied, wait_seconds
+from predictions.api.schema import PREDICTION, QUEUED, WAITING, location
 from predictions.api.serializers import PredictionSerializer, RerunSerializer, prediction_json
 from predictions.exceptions import NotRetryable, PixelsDropped, QuotaExceeded, StaysPrivate
 from predictions.models import Prediction, Visibility
+from predictions.waiting import wait_until_finished
 
 
 class Share(APIView):
@@ -74,27 +76,34 @@ class Rerun(APIView):
         "rerun_prediction",
         "Ask another model",
         request={"application/json": RerunSerializer},
-        answers={202: PredictionSerializer},
+        answers={
+            200: OpenApiResponse(PredictionSerializer, "It is answered, within `Prefer: wait`."),
+            202: OpenApiResponse(PredictionSerializer, "Its answer comes, or is there for who did not wait."),
+        },
         examples=[
             OpenApiExample("another_model", value={"model": "resnet18-1"}, request_only=True),
+            example(PREDICTION | {"model": "resnet18-1"}, 200),
             example(QUEUED | {"model": "resnet18-1"}, 202),
         ],
         errors=[QuotaExceeded, StaysPrivate, PixelsDropped],
-        parameters=[location("The other model's prediction.", 202)],
+        parameters=[*WAITING, location("The other model's prediction.", 200, 202)],
     )
     def post(self, request: Request, prediction_id: UUID) -> Response:
         """Another model's prediction of the same patch, with an id of its own; asked again, the one that exists.
 
-        A new one counts as a patch that is sent; one that exists costs nothing.
+        A new one counts as a patch that is sent; one that exists costs nothing. `Prefer: wait=N` waits up to N seconds
+        for the answer.
         """
         prediction = own_prediction(request, prediction_id)
         fields = RerunSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
-        model_version = fields.validated_data["model"]
+        model_version, seconds = fields.validated_data["model"], wait_seconds(request)
         asked = services.ask(
             patch=prediction.patch, model_version=model_version, actor=user_of(request), token=token_of(request)
         )
-        return _queued(request, own_prediction(request, asked.uuid))
+        if seconds and not asked.is_finished:
+            wait_until_finished({asked.pk}, seconds=seconds)
+        return _queued(request, own_prediction(request, asked.uuid), waited=seconds)
 
 
 def _set_visibility(request: Request, prediction_id: UUID, visibility: Visibility) -> Response:
@@ -103,6 +112,9 @@ def _set_visibility(request: Request, prediction_id: UUID, visibility: Visibilit
     return Response(prediction_json(request, prediction))
 
 
-def _queued(request: Request, prediction: Prediction) -> Response:
+def _queued(request: Request, prediction: Prediction, *, waited: int = 0) -> Response:
+    """202; or 200 if the answer was waited for, up to so many seconds, and is there."""
     address = reverse("api:prediction", args=[prediction.uuid], request=request)
-    return Response(prediction_json(request, prediction), status=202, headers={"Location": address})
+    headers = {"Location": address} | preference_applied(waited)
+    status = 200 if waited and prediction.is_finished else 202
+    return Response(prediction_json(request, prediction), status=status, headers=headers)

@@ -27,3 +27,8 @@ def wait_seconds(request: Request) -> int:
     """N of `Prefer: wait=N` (RFC 7240), at most LONGEST_WAIT; 0 where it is not asked for or not understood."""
     found = WAIT.search(request.headers.get("Prefer", ""))
     return min(int(found[1]), LONGEST_WAIT) if found else 0
+
+
+def preference_applied(seconds: int) -> dict[str, str]:
+    """The header that says what was understood of `Prefer`."""
+    return {"Preference-Applied": f"wait={seconds}"} if seconds else {}

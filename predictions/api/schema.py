@@ -122,6 +122,15 @@ def location(description: str, *statuses: int) -> OpenApiParameter:
     return header("Location", description, *statuses, is_always_there=True)
 
 
+WAITING = [
+    OpenApiParameter(
+        "Prefer",
+        {"type": "string", "example": "wait=10"},
+        OpenApiParameter.HEADER,
+        description="`wait=N`, N up to 30: wait so many seconds for the answers.",
+    ),
+    header("Preference-Applied", "What was understood of `Prefer`: `wait=N`.", 200, 202),
+]
 PICTURE_HEADERS = [
     header("ETag", "Sent back in `If-None-Match`, the answer is 304.", 200, 304, is_always_there=True),
     header("Cache-Control", "`private, no-cache`: ask each time, as it may have been taken back.", 200, 304),
@@ -207,14 +216,8 @@ def create_operation() -> Callable[[View], View]:
                 OpenApiParameter.HEADER,
                 description="Sent again with the same content within 24 hours, it is not done again.",
             ),
-            OpenApiParameter(
-                "Prefer",
-                {"type": "string", "example": "wait=10"},
-                OpenApiParameter.HEADER,
-                description="`wait=N`, N up to 30: wait so many seconds for the answers.",
-            ),
+            *WAITING,
             location("The batch, where its progress is.", 200, 202),
-            header("Preference-Applied", "What was understood of `Prefer`: `wait=N`.", 200, 202),
         ],
         links=dict.fromkeys(("200", "202"), CREATE_LINKS),
     )

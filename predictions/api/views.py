@@ -21,7 +21,7 @@ from idc_site.api_schema import example, header, operation
 from idc_site.errors import error_body
 from predictions import services
 from predictions.api.access import own_prediction, token_of, user_of, visible_prediction
-from predictions.api.headers import idempotency_key, wait_seconds
+from predictions.api.headers import idempotency_key, preference_applied, wait_seconds
 from predictions.api.lists import page_response
 from predictions.api.schema import (
     COMING,
@@ -110,9 +110,8 @@ class PredictionList(APIView):
             "predictions": current_json(request, submission.accepted),
             "rejected": rejected,
         }
-        headers = {"Location": reverse("api:batch", args=[submission.batch.uuid], request=request)}
-        if seconds:
-            headers["Preference-Applied"] = f"wait={seconds}"
+        address = reverse("api:batch", args=[submission.batch.uuid], request=request)
+        headers = {"Location": address} | preference_applied(seconds)
         return Response(body, status=200 if is_answered else 202, headers=headers)
 
 

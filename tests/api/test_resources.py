@@ -78,6 +78,21 @@ def test_another_model_is_asked_once(api: Api, owner: User, other_model: ModelVe
 
 
 @pytest.mark.parametrize(
+    ("prefer", "status", "applied"), [("wait=7", 200, "wait=7"), ("wait=9999", 200, "wait=30"), ("wait=0", 202, None)]
+)
+def test_another_models_answer_that_is_there_is_a_200_for_who_would_wait(
+    api: Api, owner: User, other_model: ModelVersion, prefer: str, status: int, applied: str | None
+) -> None:
+    prediction = answer(submit_drawn(owner, 1)[0])
+    asked = answer(services.ask(patch=prediction.patch, model_version=other_model, actor=owner))
+    api.client.defaults["HTTP_PREFER"] = prefer
+    response = post(api, f"predictions/{prediction.uuid}/rerun/", model="other-1")
+    assert (response.status_code, response.json()) == (status, api.get(f"{asked.uuid}/").json())
+    address = f"http://testserver{URL}{asked.uuid}/"
+    assert (response["Location"], response.get("Preference-Applied")) == (address, applied)
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ({}, "This field is required."),

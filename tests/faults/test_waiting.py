@@ -12,10 +12,12 @@ import pytest
 from django.db import connection
 
 from accounts.models import User
+from ml.card import MODELS
+from predictions import services
 from predictions.models import ModelVersion
 from predictions.waiting import Ear
 from tests import pictures
-from tests.factories import make_token
+from tests.factories import make_token, submit_drawn
 from tests.faults.test_worker_and_broker import multipart
 from tests.processes import Processes, wait_for
 
@@ -30,11 +32,18 @@ class Waiter:
 
     def send(self, seed: int) -> tuple[int, Any, float]:
         """Status, body and seconds of one upload."""
+        return self._post("", multipart(pictures.png(seed=seed)), "multipart/form-data; boundary=b")
+
+    def ask(self, prediction: str, model: str) -> tuple[int, Any, float]:
+        """The same of asking another model."""
+        return self._post(f"{prediction}/rerun/", json.dumps({"model": model}).encode(), "application/json")
+
+    def _post(self, path: str, data: bytes, content_type: str) -> tuple[int, Any, float]:
         request = urllib.request.Request(
-            f"{self.address}/api/v1/predictions/",
-            data=multipart(pictures.png(seed=seed)),
+            f"{self.address}/api/v1/predictions/{path}",
+            data=data,
             headers={
-                "Content-Type": "multipart/form-data; boundary=b",
+                "Content-Type": content_type,
                 "Authorization": f"Bearer {self.token}",
                 "Prefer": f"wait={self.seconds}",
             },
@@ -58,10 +67,25 @@ def test_a_request_that_waits_is_answered_as_soon_as_the_worker_is_done(processe
         assert seconds < 15
 
 
+def test_so_is_one_that_waits_for_another_model(processes: Processes, owner: User) -> None:
+    services.register_model(folder=MODELS / "resnet18-1")
+    (first,) = submit_drawn(owner, 1)
+    processes.start_worker()
+    waiter = Waiter(processes.start_web(), make_token(owner))
+    status, body, seconds = waiter.ask(str(first.uuid), "resnet18-1")
+    assert (status, body["model"], body["status"]) == (200, "resnet18-1", "succeeded")
+    assert (0 <= body["probability"] <= 1, seconds < 15) == (True, True)
+
+
 def test_who_waits_in_vain_gets_202_when_the_time_is_up(processes: Processes, owner: User) -> None:
+    services.register_model(folder=MODELS / "resnet18-1")
     waiter = Waiter(processes.start_web(), make_token(owner), seconds=1)
     status, body, seconds = waiter.send(1)
-    assert (status, body["predictions"][0]["status"]) == (202, "queued")
+    (prediction,) = body["predictions"]
+    assert (status, prediction["status"]) == (202, "queued")
+    assert seconds >= 1
+    status, body, seconds = waiter.ask(prediction["id"], "resnet18-1")
+    assert (status, body["model"], body["status"]) == (202, "resnet18-1", "queued")
     assert seconds >= 1
 
 
