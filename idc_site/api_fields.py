@@ -1,10 +1,40 @@
-"""Fields of JSON bodies that take what the schema says and nothing that merely looks like it."""
+"""Bodies of requests, and fields of them, that take what the schema says and nothing that merely looks like it."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
+from django.utils.functional import cached_property
+from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.settings import api_settings
+
+CSRF_FIELD = "csrfmiddlewaretoken"  # a browser's session may send it so: Django reads it, no view does
+
+
+class Body(serializers.Serializer[Any]):
+    """An object of fields that are known. Any other is refused: `visibilty=public` was meant, and would be lost.
+
+    files: fields that the view itself reads.
+    """
+
+    files: ClassVar[tuple[str, ...]] = ()
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        return frozenset({*self.fields, *self.files})
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        """First what is no field: it may be the slip for which another seems to be missing."""
+        if not isinstance(data, Mapping):
+            raise serializers.ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [_("Send a JSON object.")]})
+        for name in data:
+            if name not in self.known and name != CSRF_FIELD:
+                fields = ", ".join(sorted(self.known))
+                message = _("There is no such field. There are: %(fields)s.") % {"fields": fields}
+                raise serializers.ValidationError({name: [message]})
+        return super().run_validation(data)
 
 
 class TextField(serializers.CharField):

@@ -31,6 +31,12 @@ class FileRequired(ServiceError):
     message = _("Choose at least one image file, or a zip archive that holds some.")
 
 
+class FileFieldRequired(FileRequired):
+    """The same to a program, which has to name the field."""
+
+    message = _("Send at least one image as a file in the field “image”, or one zip archive in “zip”.")
+
+
 class RequestTooLarge(ServiceError):
     code = "too_large"
     message = _("Together these images are larger than is taken at once. Send fewer in a request, or a zip archive.")

@@ -6,13 +6,37 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from predictions.models import Visibility
 from predictions.models.patch import FORGET
 
-MIN_UM_PER_PIXEL, MAX_UM_PER_PIXEL = Decimal("0.01"), Decimal(100)
+MIN_UM_PER_PIXEL, MAX_UM_PER_PIXEL, PLACES = Decimal("0.01"), Decimal(100), 4
+NO_SCALE = format_lazy(
+    _("Give a number from {least} to {most}, with at most {places} digits after the point."),
+    least=MIN_UM_PER_PIXEL,
+    most=MAX_UM_PER_PIXEL,
+    places=PLACES,
+)
+# The options of a field for it, of forms and of the API. One sentence for all: that 1e400 has too many digits, or that
+# nan is no valid number, leaves one guessing.
+SCALE: dict[str, Any] = {
+    "min_value": MIN_UM_PER_PIXEL,
+    "max_value": MAX_UM_PER_PIXEL,
+    "max_digits": 3 + PLACES,
+    "decimal_places": PLACES,
+    "error_messages": {
+        "invalid": NO_SCALE,
+        "min_value": NO_SCALE,
+        "max_value": NO_SCALE,
+        "max_digits": NO_SCALE,
+        "max_whole_digits": NO_SCALE,
+        "max_decimal_places": NO_SCALE,
+        "max_string_length": NO_SCALE,
+    },
+}
 
 
 class UploadForm(forms.Form):
@@ -29,10 +53,7 @@ class UploadForm(forms.Form):
     um_per_pixel = forms.DecimalField(
         label=_("Scale in µm per pixel, if you know it"),
         required=False,
-        min_value=MIN_UM_PER_PIXEL,
-        max_value=MAX_UM_PER_PIXEL,
-        max_digits=7,
-        decimal_places=4,
+        **SCALE,
     )
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:

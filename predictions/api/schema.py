@@ -17,7 +17,7 @@ from predictions.api.serializers import RejectedSerializer, SubmissionSerializer
 from predictions.archives import TooManyArchives
 from predictions.exceptions import (
     AlreadyShared,
-    FileRequired,
+    FileFieldRequired,
     ForgetIsPrivate,
     IdempotencyConflict,
     NoActiveModel,
@@ -205,7 +205,7 @@ def create_operation() -> Callable[[View], View]:
             OpenApiExample("rejected", value=none, response_only=True, status_codes=["400"]),
             coded_example(ForgetIsPrivate.code, str(ForgetIsPrivate.message), 400),
             coded_example(AlreadyShared.code, str(AlreadyShared.message), 400),
-            coded_example(FileRequired.code, str(FileRequired.message), 400),
+            coded_example(FileFieldRequired.code, str(FileFieldRequired.message), 400),
             coded_example("too_large", MESSAGES["too_large"] % {"megabytes": 10}, 413),
             coded_example("unsupported_format", MESSAGES["unsupported_format"] % {"format": "GIF"}, 415),
         ],

@@ -15,29 +15,25 @@ from rest_framework.request import Request
 from rest_framework.reverse import reverse
 
 from accounts.models import Scope
+from idc_site.api_fields import Body
 from predictions.filters import LABELS
-from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL
+from predictions.forms import SCALE
 from predictions.models import ModelVersion, Patch, Prediction, Status, Visibility
 
 NOBODY = UUID(int=0)
 
 
-class SubmitSerializer(serializers.Serializer[Any]):
+class SubmitSerializer(Body):
     """The fields beside the images of POST /predictions/."""
+
+    files = ("image", "zip")
 
     visibility = serializers.ChoiceField(choices=Visibility.choices, default=Visibility.PRIVATE)
     forget = serializers.BooleanField(
         default=False, help_text="Drop the pixels as soon as the answer is there; private patches alone."
     )
     batch = serializers.UUIDField(required=False, default=None)
-    um_per_pixel = serializers.DecimalField(
-        max_digits=7,
-        decimal_places=4,
-        min_value=MIN_UM_PER_PIXEL,
-        max_value=MAX_UM_PER_PIXEL,
-        required=False,
-        default=None,
-    )
+    um_per_pixel = serializers.DecimalField(**SCALE, required=False, default=None)
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -193,7 +189,7 @@ class VersionField(serializers.SlugRelatedField[ModelVersion]):
         return super().run_validation(data)
 
 
-class RerunSerializer(serializers.Serializer[Any]):
+class RerunSerializer(Body):
     """Which model to ask."""
 
     model = VersionField(

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework.exceptions import ValidationError
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -48,7 +49,7 @@ from predictions.archives import receive_zip
 from predictions.exceptions import (
     IMAGE_STATUS,
     ExplanationFailed,
-    FileRequired,
+    FileFieldRequired,
     NotAnswered,
     PixelsDropped,
     RequestTooLarge,
@@ -67,6 +68,7 @@ CHOICES = SubmitSerializer()
 class PredictionList(APIView):
     """The current prediction of each of one's own patches, newest first; and the way to make new ones."""
 
+    parser_classes = (MultiPartParser,)
     scopes: ClassVar = {"POST": Scope.PREDICT}
 
     @operation(
@@ -87,6 +89,8 @@ class PredictionList(APIView):
 
         `Prefer: wait=N` waits up to N seconds for that. `Idempotency-Key` lets a request be repeated.
         """
+        if not any(name in request.FILES for name in CHOICES.files):
+            raise FileFieldRequired
         choices = CHOICES.run_validation(request.data)
         key, seconds = idempotency_key(request), wait_seconds(request)
         token = token_of(request)
@@ -179,8 +183,6 @@ def _received(request: Request) -> list[ReceivedFile]:
     # A request may be larger than this only for an archive.
     if sum(image.size or 0 for image in images) > settings.REQUEST_MEGABYTES * 1024**2:
         raise RequestTooLarge
-    if not images and not archives:
-        raise FileRequired
     return receive_zip(archives[0]) if archives else receive(images)
 
 

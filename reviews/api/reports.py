@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 from django.shortcuts import get_object_or_404
@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import Scope
-from idc_site.api_fields import TextField
+from idc_site.api_fields import Body, TextField
 from idc_site.api_schema import example, operation
 from predictions.api.access import user_of
 from predictions.models import Patch, Prediction
@@ -26,7 +26,7 @@ SENT = {"reason": "personal_data", "comment": "A name at the lower edge."}
 REPORT = {"id": f"{'f' * 8}-0000-4000-8000-000000000000", **SENT, "created_at": "2026-11-24T12:00:00Z"}
 
 
-class ReportCreateSerializer(serializers.Serializer[Any]):
+class ReportCreateSerializer(Body):
     """POST of a report."""
 
     reason = serializers.ChoiceField(choices=ReportReason.choices)

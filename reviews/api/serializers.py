@@ -8,20 +8,20 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from idc_site.api_fields import TextField
+from idc_site.api_fields import Body, TextField
 from reviews.models import Answer, GroundTruth, Reason, Review
 from reviews.models.ground_truth import DEFINITE, SOURCE_LENGTH
 from reviews.models.review import COMMENT_LENGTH
 
 
-class ReviewChangeSerializer(serializers.Serializer[Any]):
+class ReviewChangeSerializer(Body):
     """PATCH of a review: what is not sent stays."""
 
     answer = serializers.ChoiceField(choices=Answer.choices, required=False)
     comment = TextField(max_length=COMMENT_LENGTH, allow_blank=True, required=False)
 
 
-class ReviewCreateSerializer(serializers.Serializer[Any]):
+class ReviewCreateSerializer(Body):
     """POST of a review: of a draw of the queue, or of a patch of one's own choice."""
 
     draw = serializers.UUIDField(required=False, default=None)
@@ -35,7 +35,7 @@ class ReviewCreateSerializer(serializers.Serializer[Any]):
         return attrs
 
 
-class TruthSerializer(serializers.Serializer[Any]):
+class TruthSerializer(Body):
     """PUT of what the owner states."""
 
     answer = serializers.ChoiceField(choices=DEFINITE)

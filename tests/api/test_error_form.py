@@ -21,6 +21,7 @@ from tests.api.test_predictions_api import URL, Api
 from tests.factories import answer, submit_drawn
 
 pytestmark = pytest.mark.usefixtures("model_version")
+WEBHOOKS = "/api/v1/webhooks/"
 
 
 @pytest.fixture
@@ -41,10 +42,11 @@ def error(response: Any) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("method", "address", "options", "status", "code"),
     [
-        ("post", URL, {"data": b"{", "content_type": "application/json"}, 400, "parse_error"),
+        ("post", WEBHOOKS, {"data": b"{", "content_type": "application/json"}, 400, "parse_error"),
+        ("post", WEBHOOKS, {"data": b"x", "content_type": "text/plain"}, 415, "unsupported_media_type"),
+        ("post", WEBHOOKS, {"data": b"[1]", "content_type": "application/json"}, 400, "invalid"),
         ("post", URL, {"data": b"x", "content_type": "text/plain"}, 415, "unsupported_media_type"),
         ("post", URL, {"data": b"x", "content_type": "multipart/form-data"}, 400, "parse_error"),
-        ("post", URL, {"data": b"[1]", "content_type": "application/json"}, 400, "invalid"),
         ("put", URL, {}, 405, "method_not_allowed"),
         ("trace", URL, {}, 405, "method_not_allowed"),
         ("post", "/api/schema/", {}, 405, "method_not_allowed"),
@@ -142,7 +144,7 @@ def test_whatever_is_accepted_each_address_has_its_one_form(api: Api, owner: Use
 
 def test_too_much_and_too_many(api: Api, settings: Settings) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
-    response = api.client.post(URL, b" " * 2000, content_type="application/json")
+    response = api.client.post(WEBHOOKS, b" " * 2000, content_type="application/json")
     assert (response.status_code, error(response)["code"]) == (413, "too_large")
     settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 3
     response = api.post(pictures.png(), **{f"field{number}": "x" for number in range(9)})

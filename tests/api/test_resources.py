@@ -340,13 +340,17 @@ def test_who_may_call_what(
     more = [given_up.uuid] if name == "webhook-redeliver" else []
     if name.startswith("webhook"):
         subject[name] = given_up.webhook.uuid
+    said = {"answer": "positive"}
+    bodies: dict[str, dict[str, Any]] = {
+        "rerun": {"model": "other-1"}, "ground-truth": said, "review": said, "reports": {"reason": "other"},
+        "reviews": said | ({"draw": draw.uuid} if draw else {}),
+        "webhooks": {"url": given_up.webhook.url}, "webhook": {"is_active": False},
+    }  # fmt: skip
     address = reverse(f"api:{name}", args=[] if name in whole else [subject.get(name, prediction.uuid), *more])
     if (name, method) == ("predictions", "post"):
         response = client.post(address, {"image": SimpleUploadedFile("a.png", pictures.png())})
     elif method in ("post", "put", "patch"):
-        body: dict[str, Any] = {"model": "other-1", "answer": "positive"} | ({"draw": draw.uuid} if draw else {})
-        body |= {"reason": "other", "url": given_up.webhook.url, "is_active": False}
-        response = getattr(client, method)(address, body, content_type="application/json")
+        response = getattr(client, method)(address, bodies.get(name), content_type="application/json")
     else:
         response = getattr(client, method)(address)
     if caller == "staff_token":

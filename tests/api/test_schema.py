@@ -95,6 +95,17 @@ def test_every_operation_names_the_scope_that_opens_it(name: str) -> None:
     assert f"Scope of the token: `{operation['x-scope']}`." in operation["description"]
 
 
+def test_every_body_takes_the_fields_it_names_and_no_other() -> None:
+    """A serializer of a body is a `Body` of idc_site/api_fields.py, which refuses what it does not know."""
+    bodies = [
+        operation["requestBody"]["content"] for _, _, operation in OPERATIONS.values() if "requestBody" in operation
+    ]
+    names = {kind["schema"]["$ref"].rsplit("/", 1)[1] for content in bodies for kind in content.values()}
+    assert "CreateRequest" in names
+    schemas = SCHEMA["components"]["schemas"]
+    assert {name for name in names if schemas[name].get("additionalProperties") is not False} == set()
+
+
 def test_every_error_has_the_one_form() -> None:
     forms = {"#/components/schemas/Error", "#/components/schemas/NoneAccepted"}
     shared = SCHEMA["components"]["responses"]

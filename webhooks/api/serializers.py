@@ -7,20 +7,20 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from idc_site.api_fields import FlagField, TextField
+from idc_site.api_fields import Body, FlagField, TextField
 from idc_site.api_schema import CodedErrorSerializer
 from webhooks.addresses import MAX_URL
 from webhooks.models import Delivery, DeliveryStatus, Webhook
 from webhooks.models.webhook import PauseReason
 
 
-class WebhookCreateSerializer(serializers.Serializer[Any]):
+class WebhookCreateSerializer(Body):
     """Where to send."""
 
     url = TextField(max_length=MAX_URL, help_text="A whole address, https or http, that is public.")
 
 
-class WebhookChangeSerializer(serializers.Serializer[Any]):
+class WebhookChangeSerializer(Body):
     """Pause or resume."""
 
     is_active = FlagField()

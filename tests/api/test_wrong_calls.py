@@ -1,0 +1,151 @@
+"""A wrong call says what was wrong with it: fields that are none, bodies of another kind, numbers that are none."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from pytest_django import Settings
+
+from accounts.models import REVIEWERS, User
+from predictions.models import Patch, Visibility
+from reviews import services as reviews
+from reviews.models import Answer
+from tests import pictures
+from tests.api.test_predictions_api import URL, Api
+from tests.factories import answer, submit_drawn
+from webhooks import services as webhooks
+
+pytestmark = pytest.mark.usefixtures("model_version")
+FILE_REQUIRED = {
+    "error": {
+        "code": "file_required",
+        "message": "Send at least one image as a file in the field “image”, or one zip archive in “zip”.",
+    }
+}
+FIELDS_OF = {
+    "create": "batch, forget, image, um_per_pixel, visibility, zip",
+    "rerun": "model",
+    "report": "comment, reason",
+    "state truth": "answer, source",
+    "review": "answer, comment, draw, patch",
+    "change review": "answer, comment",
+    "webhook": "url",
+    "change webhook": "is_active",
+}
+
+
+@pytest.fixture
+def api(owner: User) -> Api:
+    return Api(owner)
+
+
+def invalid(message: str, **field: str) -> dict[str, Any]:
+    return {"error": {"code": "invalid", "message": message, **field}}
+
+
+def no_field(name: str, operation: str) -> dict[str, Any]:
+    return invalid(f"There is no such field. There are: {FIELDS_OF[operation]}.", field=name)
+
+
+@pytest.fixture
+def calls(owner: User, stranger: User, settings: Settings) -> dict[str, tuple[str, str, dict[str, Any]]]:
+    """Every call with a JSON body that would succeed: method, address, body."""
+    settings.WEBHOOK_ALLOWED_NETWORKS = [ip_network("127.0.0.1/32")]
+    owner.groups.add(Group.objects.get_or_create(name=REVIEWERS)[0])
+    mine = answer(submit_drawn(owner, 1)[0])
+    shared = [answer(one) for one in submit_drawn(stranger, 2, 3, visibility=Visibility.PUBLIC)]
+    review = reviews.review_patch(patch=shared[0].patch, reviewer=owner, answer=Answer.UNSURE, comment="")
+    webhook = webhooks.create_webhook(owner=owner, url="http://127.0.0.1/hook")
+    return {
+        "rerun": ("post", f"{URL}{mine.uuid}/rerun/", {"model": mine.model_version.version}),
+        "report": ("post", f"/api/v1/gallery/{shared[0].uuid}/reports/", {"reason": "other"}),
+        "state truth": ("put", f"{URL}{mine.uuid}/ground-truth/", {"answer": "positive"}),
+        "review": ("post", "/api/v1/reviews/", {"patch": str(shared[1].patch.uuid), "answer": "unsure"}),
+        "change review": ("patch", f"/api/v1/reviews/{review.uuid}/", {"answer": "positive"}),
+        "webhook": ("post", "/api/v1/webhooks/", {"url": "http://127.0.0.1/other"}),
+        "change webhook": ("patch", f"/api/v1/webhooks/{webhook.uuid}/", {"is_active": False}),
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS_OF if name != "create"])
+def test_a_body_is_an_object_of_the_fields_there_are(api: Api, calls: Any, name: str) -> None:
+    method, address, body = calls[name]
+
+    def send(sent: Any) -> Any:
+        return getattr(api.client, method)(address, sent, content_type="application/json")
+
+    for wrong in ("anser", "owner", "id"):
+        refused = send(body | {wrong: "x"})
+        assert (refused.status_code, refused.json()) == (400, no_field(wrong, name))
+    assert send({"anser": "x"}).json() == no_field("anser", name)  # a slip is told before what is missing
+    for kind in (b"null", b"[]", b"[1]", b'"text"', b"7", b"true"):
+        refused = send(kind)
+        assert (refused.status_code, refused.json()) == (400, invalid("Send a JSON object."))
+    assert send(body).status_code in (200, 201, 202)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("visibilty", "public"),
+        ("Forget", "true"),
+        ("file", SimpleUploadedFile("b.png", pictures.png(seed=2))),
+        ("owner", "1"),
+        ("status", "succeeded"),
+        ("probability", "1"),
+    ],
+)
+def test_a_form_field_that_is_none_is_named_and_nothing_is_stored(api: Api, name: str, value: Any) -> None:
+    refused = api.post(pictures.png(), **{name: value})
+    assert (refused.status_code, refused.json()) == (400, no_field(name, "create"))
+    assert not Patch.objects.exists()
+
+
+def test_a_session_may_send_its_csrf_token_as_a_field(owner: User) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner)
+    browser.get("/predictions/new/")
+    fields = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+    sent = browser.post(URL, {"image": SimpleUploadedFile("a.png", pictures.png()), **fields})
+    assert sent.status_code == 202
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"file": SimpleUploadedFile("a.png", b"x")}, {"image": "text"}, {"visibilty": "public"}]
+)
+def test_where_no_file_is_the_fields_that_take_one_are_named(api: Api, fields: dict[str, Any]) -> None:
+    refused = api.client.post(URL, fields)
+    assert (refused.status_code, refused.json()) == (400, FILE_REQUIRED)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"image": "a.png"}'),
+        ("application/json", b"[1]"),
+        ("application/json", b"{"),
+        ("application/x-www-form-urlencoded", b"image=a.png"),
+        ("text/plain", b"a.png"),
+    ],
+)
+def test_images_come_as_a_form_with_files_and_no_other_way(api: Api, content_type: str, body: bytes) -> None:
+    refused = api.client.post(URL, body, content_type=content_type)
+    message = f'Unsupported media type "{content_type}" in request.'
+    assert (refused.status_code, refused.json()) == (
+        415,
+        {"error": {"code": "unsupported_media_type", "message": message}},
+    )
+
+
+@pytest.mark.parametrize(
+    "value", ["1e400", "-1e400", "nan", "inf", "-Infinity", "0", "0.009", "100.1", "4,5", "x", "9" * 5000, "1.00001"]
+)
+def test_a_scale_is_a_number_in_its_range(api: Api, value: str) -> None:
+    refused = api.post(pictures.png(), um_per_pixel=value)
+    message = "Give a number from 0.01 to 100, with at most 4 digits after the point."
+    assert (refused.status_code, refused.json()) == (400, invalid(message, field="um_per_pixel"))
