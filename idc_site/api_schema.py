@@ -140,8 +140,10 @@ class Schema(AutoSchema):
         return operation | {"responses": dict(sorted(responses.items()))}
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """What is open says so, instead of naming a token as one of two ways."""
+        """What is open says so, instead of naming a token as one of two ways; what is open in part names both."""
         found: list[dict[str, Any]] = super().get_auth()
+        if any(getattr(permission, "opens_what_is_shared", False) for permission in self.view.get_permissions()):
+            return [*found, {}]
         return [{}] if self._is_open() else found
 
     def get_description(self) -> str:  # type: ignore[override]  # as drf-spectacular has it

@@ -21,7 +21,7 @@ from accounts.models import Scope
 from idc_site.api_schema import example, header, operation
 from idc_site.errors import error_body
 from predictions import services
-from predictions.api.access import own_prediction, token_of, user_of, visible_prediction
+from predictions.api.access import HasScopeOrIsShared, own_prediction, token_of, user_of, visible_prediction
 from predictions.api.headers import idempotency_key, preference_applied, wait_seconds
 from predictions.api.lists import page_response
 from predictions.api.schema import (
@@ -141,6 +141,8 @@ class PredictionDetail(APIView):
 
 
 class PredictionImage(APIView):
+    permission_classes = (HasScopeOrIsShared,)
+
     @operation(
         "get_image",
         "The patch as a picture",
@@ -150,12 +152,17 @@ class PredictionImage(APIView):
         parameters=PICTURE_HEADERS,
     )
     def get(self, request: Request, prediction_id: UUID) -> HttpResponseBase:
-        """The 50x50 pixels that were analysed, re-encoded: nothing else of the file that was sent is in it."""
+        """The 50x50 pixels that were analysed, re-encoded: nothing else of the file that was sent is in it.
+
+        What is shared needs no token.
+        """
         response: HttpResponse = image_response(request._request, visible_prediction(request, prediction_id))
         return response
 
 
 class PredictionHeatmap(APIView):
+    permission_classes = (HasScopeOrIsShared,)
+
     @operation(
         "get_heatmap",
         "Where the model looked",
@@ -169,9 +176,12 @@ class PredictionHeatmap(APIView):
         ],
     )
     def get(self, request: Request, prediction_id: UUID) -> HttpResponseBase:
-        """Transparent, to lay over the patch. 202 until it is there: the first request of its owner asks for it."""
+        """Transparent, to lay over the patch. 202 until it is there: the first request of its owner asks for it.
+
+        What is shared needs no token.
+        """
         prediction = visible_prediction(request, prediction_id)
-        response: HttpResponse = heatmap_response(request._request, prediction, user=user_of(request))
+        response: HttpResponse = heatmap_response(request._request, prediction, user=request.user)
         return response
 
 

@@ -250,7 +250,7 @@ MATRIX: dict[tuple[str, str], set[str]] = {
     ("predictions", "post"): {"other", "staff", "predict", "session"},
     ("prediction", "get"): {"staff", "read", "session"},
     ("prediction", "delete"): {"manage", "session"},
-    ("image", "get"): {"staff", "read", "session"},
+    ("image", "get"): {"staff", "read", "session"},  # and what is shared, anyone: test_shared_pictures.py
     ("heatmap", "get"): {"staff", "read", "session"},
     ("receipt", "get"): {"staff", "read", "session"},
     ("share", "post"): {"manage", "session"},
