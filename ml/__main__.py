@@ -22,11 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
         run: int = options.run(options)
         return run
     except (DatasetError, ModelError, ImageError, ReceiptError, OSError) as error:
-        print(f"error: {in_words(error)}", file=sys.stderr)
+        _complain(in_words(error))
         return 2
     except KeyboardInterrupt:
         print("Stopped. A run of `train` or `crossvalidate` goes on with the same command.", file=sys.stderr)
         return 130
+
+
+def _complain(sentence: str) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="receives index.html and pictures")
     command.set_defaults(run=_errors)
 
-    command = commands.add_parser("predict", help="answer image files")
+    command = commands.add_parser("predict", help="answer image files; exit status 2 if one was bad")
     command.add_argument("files", type=Path, nargs="+", metavar="FILE")
     _add_model(command)
     command.add_argument("--json", action="store_true", help="print JSON")
@@ -162,12 +166,16 @@ def _predict(options: argparse.Namespace) -> int:
     folder = _model_folder(options)
     card = read_card(folder)
     engine = load_engine(folder, card, kind=options.engine)
-    patches = []
-    for file in options.files:
+    files, patches = [], []
+    for file in options.files:  # a bad one is named, and costs the others nothing
         try:
             patches.append(decode_patch(file.read_bytes()).pixels)
+            files.append(file)
         except ImageError as error:
-            raise DatasetError(f"{file}: {error}") from error
+            _complain(f"{file}: {error}")
+        except OSError as error:
+            _complain(in_words(error))
+    probabilities = engine.predict(np.stack(patches)).probability if patches else ()
     answers = [
         {
             "file": str(file),
@@ -175,14 +183,14 @@ def _predict(options: argparse.Namespace) -> int:
             "label": "positive" if probability >= card.threshold else "negative",
             "model": card.version,
         }
-        for file, probability in zip(options.files, engine.predict(np.stack(patches)).probability, strict=True)
+        for file, probability in zip(files, probabilities, strict=True)
     ]
     if options.json:
         print(json.dumps(answers, indent=2))
     else:
         for answer in answers:
             print(f"{answer['probability']:7.1%}  {answer['label']}  {answer['file']}")
-    return 0
+    return 0 if len(files) == len(options.files) else 2
 
 
 def _verify(options: argparse.Namespace) -> int:

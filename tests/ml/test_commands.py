@@ -10,6 +10,7 @@ import pytest
 
 from ml import __main__ as command
 from ml import gate_rates
+from ml.formats import MESSAGES
 from ml.recipe import read_recipe
 from tests import pictures
 
@@ -95,6 +96,34 @@ def test_a_default_that_names_no_model_is_said(
     picture = tmp_path / "patch.png"
     picture.write_bytes(pictures.png())
     assert "says '../elsewhere', which is no version" in message_of(capsys, "predict", picture)
+
+
+def test_bad_files_are_named_one_by_one_and_the_others_are_answered(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    good, text, missing, folder, other = (tmp_path / name for name in ("1.png", "2.png", "3.png", "4", "5.png"))
+    good.write_bytes(pictures.png(seed=1))
+    text.write_text("text")
+    folder.mkdir()
+    other.write_bytes(pictures.png(seed=2))
+    names = [str(file) for file in (good, text, missing, folder, other)]
+
+    def run(*arguments: str) -> tuple[int, str, list[str]]:
+        status = command.main(["predict", *arguments])
+        said = capsys.readouterr()
+        return status, said.out, said.err.splitlines()
+
+    _, alone, none = run(str(good), str(other))
+    _, alone_as_json, _ = run(str(good), str(other), "--json")
+    errors = [
+        f"error: {text}: {MESSAGES['not_an_image']}",
+        f"error: {missing}: No such file or directory. Check the path, the permissions and the room on the disk.",
+        f"error: {folder}: Is a directory. Check the path, the permissions and the room on the disk.",
+    ]
+    assert none == []
+    assert run(*names) == (2, alone, errors)
+    assert run(*names, "--json") == (2, alone_as_json, errors)
+    assert [run(str(text), *kind)[:2] for kind in ((), ("--json",))] == [(2, ""), (2, "[]\n")]
 
 
 def test_export_says_what_is_wrong_with_a_version_or_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
