@@ -164,6 +164,15 @@ def test_flips_show_what_may_be_shown_and_count_the_rest(
     assert "10.0 % → 90.0 %" in page
 
 
+def test_where_no_flip_may_be_shown_none_is_said_to_be_more(
+    signed_in: Client, owner: User, model_version: ModelVersion, other: ModelVersion
+) -> None:
+    tried(owner, other, (0.9, 0.1), (0.1, 0.6), visibility=Visibility.PRIVATE)
+    page = " ".join(signed_in.get(address("changed")).content.decode().split())
+    assert "2 are private or hidden: they are counted, not shown." in page
+    assert "No patch that may be shown flips." in page
+
+
 @pytest.mark.parametrize("number", [3, 40])
 def test_the_pages_cost_the_same_however_many_patches_there_are(
     number: int,
