@@ -135,6 +135,7 @@ DATABASES["default"]["OPTIONS"]["options"] = (
 # Shared between web processes (sign-in limits count there), and apart from the broker.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "site_cache"}}
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
+MESSAGE_STORAGE = "idc_site.messages.SaidOnce"
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = env.path("STATIC_ROOT", BASE_DIR / "var" / "static")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib.auth import get_user
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
 
+from accounts import exports
 from accounts.forms import PASSWORDS_PER_MINUTE
 from accounts.models import Export, Scope, User
+from predictions.exceptions import TooManyExports
 from predictions.models import Patch
 from tests.accounts.own_data import EMAIL, PASSWORD
 from tests.factories import make_token, make_user, submit_drawn
@@ -144,3 +148,24 @@ def test_the_last_superuser_is_told_why_not(client: Client) -> None:
     assert response.status_code == 400
     assert "the only superuser of the site" in response.content.decode()
     assert get_user(client) == last
+
+
+def test_a_download_that_is_refused_again_and_again_says_so_once(client: Client, ada: User) -> None:
+    exports.ask_for_export(user=ada)
+    assert exports.write_next()
+    address = reverse("data:download", args=[Export.objects.get().uuid])
+    reader = f"user {ada.pk}"
+    exports.PLACES.take(reader)
+    try:
+        answers = [client.get(address) for _ in range(3)]
+    finally:
+        exports.PLACES.leave(reader)
+    assert [(one.status_code, one["Location"]) for one in answers] == [(302, HOME)] * 3
+    page, again = (client.get(HOME).content.decode() for _ in range(2))
+    assert (page.count(str(TooManyExports.message)), again.count(str(TooManyExports.message))) == (1, 0)
+
+
+def test_archives_say_when_they_were_asked_for(client: Client, ada: User) -> None:
+    made = exports.ask_for_export(user=ada)
+    Export.objects.filter(pk=made.pk).update(queued_at=datetime(2026, 11, 24, 12, 30, tzinfo=UTC))
+    assert "<h3> Asked for on Nov. 24, 2026, 12:30 p.m. UTC </h3>" in " ".join(shown(client).split())
