@@ -17,7 +17,7 @@ from accounts.models import User
 from predictions.models import ModelVersion
 from tests import pictures
 from tests.factories import make_token
-from tests.processes import BASE_DIR, Processes
+from tests.processes import BASE_DIR, PATIENCE, Processes
 
 SOURCE = BASE_DIR / "clients" / "python" / "src"
 
@@ -44,7 +44,7 @@ class Idc:
     def run(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments), env=self.environment(), cwd=self.home, input=stdin, capture_output=True,
-            text=True, timeout=120, check=False,
+            text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
 
     @contextmanager
