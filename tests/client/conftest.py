@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,11 +50,14 @@ class Idc:
 
     @contextmanager
     def started(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-        """`idc` while it runs; killed at the end if it still does."""
+        """`idc` while it runs; killed at the end if it still does. It hears SIGINT, as in a terminal: whatever a shell
+        starts in the background ignores it, these tests and what they start included."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         with subprocess.Popen(
             self.command(*arguments), env=self.environment(), cwd=self.home, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
         ) as process:  # fmt: skip
+            signal.signal(signal.SIGINT, before)
             yield process
             if process.poll() is None:
                 process.kill()
