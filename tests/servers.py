@@ -46,7 +46,7 @@ def _servers(config: pytest.Config, folder: Path) -> dict[str, str]:
         for name in NONE:
             del os.environ[name]
     elif config.known_args_namespace.numprocesses:
-        if set(NONE) & set(os.environ):
+        if any(os.environ.get(name) for name in NONE):
             raise pytest.UsageError("The tests empty the servers in DATABASE_URL and REDIS_URL: -n needs these unset.")
         return NONE
     return _running.enter_context(running_services(folder, is_lasting=False))

@@ -31,6 +31,8 @@ from tests.processes import BASE_DIR, PATIENCE, Processes, wait_for
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("model_version")]
 
+PATIENT = "120"  # seconds; where attempts are counted, no lease of a worker that is merely slow runs out
+
 
 def all_answered() -> bool:
     return not Prediction.objects.exclude(status=Status.SUCCEEDED).exists()
@@ -65,7 +67,7 @@ def test_a_real_worker_answers_with_either_engine(
 
 
 def test_a_worker_killed_in_mid_batch_loses_and_doubles_nothing(processes: Processes, owner: User) -> None:
-    child = processes.start_worker()
+    child = processes.start_worker(LEASE_SECONDS=PATIENT)
     child.suspend()  # so that rows can be caught while they run
     submit_drawn(owner, *range(100))
     # Rows as a worker leaves them that dies between claim and finish.
@@ -97,7 +99,7 @@ def test_a_patch_that_kills_the_child_fails_alone(processes: Processes, owner: U
     predictions = submit_drawn(owner, *range(8))
     poison = predictions[3].patch.sha256
     search_path = f"{Path(__file__).parent / 'poison'}:{BASE_DIR}"
-    processes.start("worker", PYTHONPATH=search_path, POISON=poison, LEASE_SECONDS="1")
+    processes.start("worker", PYTHONPATH=search_path, POISON=poison)
     wait_for(
         lambda: not Prediction.objects.exclude(status__in=[Status.SUCCEEDED, Status.FAILED]).exists(),
         what=processes.log("worker"),
@@ -152,8 +154,8 @@ def test_a_wake_up_delivered_twenty_times_changes_nothing(processes: Processes, 
     submit_drawn(owner, *range(80))
     for _ in range(20):
         drain_task.apply_async()
-    processes.start_worker()
-    processes.start_worker()
+    for _ in range(2):
+        processes.start_worker(LEASE_SECONDS=PATIENT)
     wait_for(lambda: all_answered() and broker.llen("idc:predictions") == 0, what=processes.log("worker"))
     assert set(Prediction.objects.values_list("attempt", flat=True)) == {1}
 
