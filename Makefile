@@ -8,6 +8,9 @@ CHECK_ENV := SECRET_KEY=only-for-the-checks-0123456789-abcdefghijklmnopqrstuvwxy
 	DATABASE_URL=postgresql://nobody@127.0.0.1:9/none REDIS_URL=redis://127.0.0.1:9/0
 WRITE_SCHEMA := $(CHECK_ENV) $(BIN)/python -W error manage.py spectacular --validate --fail-on-warn
 
+# All tests run in three processes, as they mostly wait. What servers DATABASE_URL and REDIS_URL name are used by one.
+IN_PARALLEL := $(if $(DATABASE_URL)$(REDIS_URL),,-n 3)
+
 .PHONY: help run test check schema fix messages requirements train evaluate errors bench bench-engine bench-api
 .DEFAULT_GOAL := help
 
@@ -29,7 +32,7 @@ run: .venv/.run  ## the whole site on http://127.0.0.1:$PORT (default 8000); Ctr
 	@exec $(BIN)/python -m idc_site.devserver
 
 test: .venv/.dev  ## every test, on real PostgreSQL, Valkey, worker and browser
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),$(IN_PARALLEL))
 
 check: .venv/.dev  ## linters, types, templates, migrations, deployment checks; changes nothing
 	$(BIN)/ruff check .

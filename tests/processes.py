@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,12 +20,14 @@ from django.conf import settings
 from django.db import connection
 
 from idc_site.devserver import procfile
+from idc_site.local_services import reserved_port
 
 BASE_DIR = Path(__file__).parent.parent
 T = TypeVar("T")
+PATIENCE = 120  # seconds; how long a test waits for what must come. How busy the machine is is no test's subject.
 
 
-def wait_for(condition: Callable[[], T], *, seconds: float = 30, every: float = 0.05, what: str = "") -> T:
+def wait_for(condition: Callable[[], T], *, seconds: float = PATIENCE, every: float = 0.05, what: str = "") -> T:
     """The first true value of `condition`, asked for every few hundredths of a second, or a failed test in the end."""
     deadline = time.monotonic() + seconds
     while True:
@@ -42,12 +43,6 @@ def somebody_waits_for_a_row() -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
         return bool(cursor.fetchone()[0])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def database_url() -> str:
@@ -105,7 +100,7 @@ class Processes:
 
     def start_web(self, **environment: str) -> str:
         """A web server that answers; returns its address."""
-        address = f"http://127.0.0.1:{free_port()}"
+        address = f"http://127.0.0.1:{reserved_port()}"
         environment = {"PORT": address.rpartition(":")[2], "SITE_URL": address, "WEB_CONCURRENCY": "1"} | environment
         self.start("web", **environment)
         wait_for(lambda: self.answers(f"{address}/healthz"), what=f"{address}: {self.log('web')}")
@@ -130,4 +125,4 @@ class Processes:
             for member in (psutil.Process(process.pid), *family):
                 with suppress(psutil.NoSuchProcess):
                     member.send_signal(signal.SIGKILL)
-        process.wait(timeout=10)
+        process.wait(timeout=PATIENCE)

@@ -10,9 +10,9 @@ from pytest_django import Settings
 from redis import Redis
 
 from accounts.models import User
+from idc_site.local_services import reserved_port
 from predictions.models import ModelVersion, Prediction, WorkerHeartbeat
 from tests.factories import answer, submit_drawn
-from tests.processes import free_port
 
 READY = {"ready": True, "problems": {}}
 
@@ -65,7 +65,7 @@ def test_an_interactive_row_that_waits_too_long(client: Client, owner: User) -> 
 
 @pytest.mark.usefixtures("heartbeat")
 def test_a_broker_that_is_away(client: Client, settings: Settings) -> None:
-    settings.REDIS_URL = f"redis://127.0.0.1:{free_port()}/0"
+    settings.REDIS_URL = f"redis://127.0.0.1:{reserved_port()}/0"
     assert list(problems(client)) == ["broker"]
 
 

@@ -15,6 +15,8 @@ from django.urls import get_resolver
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from tests.processes import PATIENCE
+
 BASE_DIR = Path(__file__).parent.parent
 TRACKED = subprocess.run(
     ["git", "ls-files", "-co", "--exclude-standard"], cwd=BASE_DIR, capture_output=True, text=True, check=True
@@ -26,7 +28,7 @@ LONGEST = 400
 
 
 def in_a_fresh_process(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=BASE_DIR, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

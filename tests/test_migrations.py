@@ -93,6 +93,8 @@ def test_answers_and_reviews_that_are_there_come_to_stand_beside_their_patches(o
     migrate(old_database, "predictions", "0008")
     connection = psycopg2.connect(old_database)
     with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM auth_group")
+        assert only(cursor) == "reviewers"  # whom to invite to review, from the first day
         cursor.execute(OWNER)
         owner = only(cursor)
         cursor.execute(

@@ -27,7 +27,7 @@ from predictions.models import Barred, Event, Patch, PatchImage, Prediction, Vis
 from reviews.models import Draw, Review
 from tests.accounts.own_data import EMAIL, NAME, PASSWORD, full_account, tables_that_hold
 from tests.factories import answer, make_token, make_user, submit_drawn
-from tests.processes import somebody_waits_for_a_row, wait_for
+from tests.processes import PATIENCE, somebody_waits_for_a_row, wait_for
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("model_version")]
 DELETED, ANONYMOUS = "deleted", "anonymous"
@@ -264,7 +264,7 @@ def test_two_processes_remove_one_account_together(owner: User) -> None:
 
     def work(_: int) -> None:
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + PATIENCE
             while User.objects.exists() and time.monotonic() < deadline:  # a step taken by the other is none
                 remove_some()
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from accounts.models import User
 from predictions.models import ModelVersion
 from tests import pictures
 from tests.factories import make_token
-from tests.processes import BASE_DIR, Processes
+from tests.processes import BASE_DIR, PATIENCE, Processes
 
 SOURCE = BASE_DIR / "clients" / "python" / "src"
 
@@ -44,16 +45,19 @@ class Idc:
     def run(self, *arguments: str | Path, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments), env=self.environment(), cwd=self.home, input=stdin, capture_output=True,
-            text=True, timeout=120, check=False,
+            text=True, timeout=PATIENCE, check=False,
         )  # fmt: skip
 
     @contextmanager
     def started(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-        """`idc` while it runs; killed at the end if it still does."""
+        """`idc` while it runs; killed at the end if it still does. It hears SIGINT, as in a terminal: whatever a shell
+        starts in the background ignores it, these tests and what they start included."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         with subprocess.Popen(
             self.command(*arguments), env=self.environment(), cwd=self.home, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
         ) as process:  # fmt: skip
+            signal.signal(signal.SIGINT, before)
             yield process
             if process.poll() is None:
                 process.kill()

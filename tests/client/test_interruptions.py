@@ -11,10 +11,11 @@ import pytest
 from accounts.models import User
 from idc_finder_client import Client, ServerFailed
 from idc_finder_client.journal import Journal, Limits, Plan, Refusal
+from idc_site.local_services import reserved_port
 from predictions.models import Batch, BatchItem, ModelVersion, Prediction
 from tests.client.conftest import Idc, chunks_noted, table, write_patches
 from tests.factories import make_token
-from tests.processes import Processes, free_port, wait_for
+from tests.processes import PATIENCE, Processes, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATCHES = 400  # so many that nobody is done before the signal comes
@@ -40,7 +41,7 @@ def test_an_interrupted_run_goes_on_where_it_was(how: signal.Signals, idc: Idc, 
     with idc.started(*command) as process:
         wait_for(lambda: chunks_noted(journal) >= 3, every=0.005)
         process.send_signal(how)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     noted = chunks_noted(journal)
     assert 3 <= noted < PATCHES / 5
     assert not out.exists()
@@ -83,7 +84,7 @@ def test_a_line_that_was_cut_off_spoils_none_that_comes_after_it(tmp_path: Path)
 def test_a_web_server_killed_and_restarted_in_mid_run_costs_only_time(
     processes: Processes, model_version: ModelVersion, owner: User, home: Path, tmp_path: Path
 ) -> None:
-    port = str(free_port())
+    port = str(reserved_port())
     address = f"http://127.0.0.1:{port}"
     environment = {"PORT": port, "SITE_URL": address, "WEB_CONCURRENCY": "1", "IMAGES_PER_REQUEST": "5"}
     processes.start("worker")
@@ -95,7 +96,7 @@ def test_a_web_server_killed_and_restarted_in_mid_run_costs_only_time(
         processes.kill(web)
         assert chunks_noted(tmp_path / "out.csv.progress") < PATCHES / 5
         processes.start("web", **environment)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, errors
     assert_whole(out)
 

@@ -11,10 +11,11 @@ import pytest
 from accounts.models import Scope, User
 from idc_finder_client import NotAllowed, WrongUse
 from idc_finder_client.credentials import checked_server, checked_token
+from idc_site.local_services import reserved_port
 from predictions.models import BatchItem, ModelVersion
 from tests.client.conftest import Idc, chunks_noted, table, write_patches
 from tests.factories import make_token
-from tests.processes import Processes, free_port, wait_for
+from tests.processes import Processes, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -87,7 +88,7 @@ def test_a_wrong_or_weak_token_ends_with_4(
 
 
 def test_a_server_that_is_away_ends_with_3_after_the_stated_tries(home: Path, tmp_path: Path) -> None:
-    away = f"http://127.0.0.1:{free_port()}"
+    away = f"http://127.0.0.1:{reserved_port()}"
     done = Idc(home, away, "idc_x").run(
         "predict", write_patches(tmp_path / "p", 1), "--csv", tmp_path / "out.csv", "--tries", "2"
     )
@@ -101,7 +102,7 @@ def test_a_used_up_quota_ends_with_5_and_the_run_goes_on_when_there_is_more(
 ) -> None:
     processes.start("worker")
     folder, out, journal = write_patches(tmp_path / "p", 30), tmp_path / "out.csv", tmp_path / "out.csv.progress"
-    port = str(free_port())
+    port = str(reserved_port())
     environment = {"PORT": port, "IMAGES_PER_REQUEST": "5"}
     idc = Idc(home, f"http://127.0.0.1:{port}", make_token(owner))
     web = processes.start("web", PATCHES_PER_DAY="20", **environment)

@@ -7,15 +7,16 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from predictions.models import ModelVersion
-from tests.processes import Processes
+from tests.processes import PATIENCE, Processes
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 # Nothing but the site is reached, and nothing is asked of anyone else.
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
-DEADLINE = 15_000  # ms
+DEADLINE = PATIENCE * 1000  # ms
+expect.set_options(timeout=DEADLINE)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from predictions.models import PatchImage
 from tests import pictures
 from tests.e2e.conftest import Visitor
 from tests.e2e.test_main_job import analyse, choose, chosen, expect_answer, sign_up
-from tests.processes import BASE_DIR
+from tests.processes import BASE_DIR, PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,7 +25,7 @@ def verify(receipt: Path, image: Path) -> subprocess.CompletedProcess[str]:
     surroundings = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "ml", "verify", receipt, image], cwd=BASE_DIR, env=surroundings, capture_output=True,
-        text=True, timeout=60, check=False,
+        text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
 
 

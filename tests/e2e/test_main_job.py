@@ -184,7 +184,7 @@ def test_one_file_works_without_scripts(browser: Browser, site: str) -> None:
     sign_up(page, "plain@example.org")
     choose(page, chosen("one.png", pictures.png()))
     analyse(page)
-    expect(page.locator("[data-status=succeeded]")).to_be_visible(timeout=15_000)
+    expect(page.locator("[data-status=succeeded]")).to_be_visible()
     context.close()
 
 
@@ -198,7 +198,7 @@ def test_an_upload_waits_for_its_worker_on_the_open_page(
     analyse(page)
     expect(page.get_by_text("Waiting for a worker")).to_be_visible()
     processes.start("worker")
-    expect(page.locator("[data-status=succeeded]")).to_be_visible(timeout=30_000)
+    expect(page.locator("[data-status=succeeded]")).to_be_visible()
     context.close()
 
 

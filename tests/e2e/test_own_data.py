@@ -52,7 +52,7 @@ def test_export_download_erase(visitors: list[Visitor], processes: Processes, tm
     owner.get_by_role("button", name="Make an archive").click()
     expect(owner.get_by_text("It waits to be made")).to_be_visible()
     processes.start("chores")
-    expect(owner.locator("[data-export=succeeded]")).to_be_visible(timeout=30_000)  # by itself
+    expect(owner.locator("[data-export=succeeded]")).to_be_visible()  # by itself
     with downloaded(owner, tmp_path) as archive:
         assert archive.testzip() is None
         patch = Patch.objects.get()

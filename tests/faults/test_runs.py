@@ -60,7 +60,7 @@ def test_a_shadow_run_of_the_second_model_answers_as_its_engine_does(
     wait_for(lambda: not Prediction.objects.exclude(status=Status.SUCCEEDED).exists(), what=processes.log("worker"))
     processes.start("chores")
     run = services.start_shadow(model_version=second)
-    wait_for(lambda: has_ended(run), seconds=60, what=processes.log("chores"))
+    wait_for(lambda: has_ended(run), what=processes.log("chores"))
     assert (run.state, run.number, run.known, run.asked, run.succeeded, run.failed) == ("finished", 40, 0, 40, 40, 0)
     shadows = list(Prediction.objects.filter(model_version=second).order_by("patch"))
     assert {(row.purpose, row.priority, row.status) for row in shadows} == {
@@ -95,7 +95,7 @@ def test_whoever_uploads_in_the_middle_of_a_thousand_rows_is_answered_first(
     # The stack that was at work, and one more in case its claim had begun.
     assert shadows.filter(finished_at__range=(mine.queued_at, mine.finished_at)).count() <= 2 * BACKGROUND_STACK
     services.cancel_run(run=run)
-    wait_for(lambda: has_ended(run), seconds=60, what=processes.log("chores"))
+    wait_for(lambda: has_ended(run), what=processes.log("chores"))
     assert run.state == "cancelled"
     assert shadows.count() == run.succeeded == Prediction.objects.filter(model_version=second).count() < 1_000
 
@@ -113,7 +113,7 @@ def test_a_run_survives_the_death_of_chores_and_workers(
         processes.kill(process)
     processes.start("chores")
     processes.start("worker")
-    wait_for(lambda: has_ended(run), seconds=90, what=processes.log("worker"))
+    wait_for(lambda: has_ended(run), what=processes.log("worker"))
     assert (run.state, run.asked, run.succeeded, run.failed) == ("finished", 300, 300, 0)
     assert shadows.filter(status=Status.SUCCEEDED).count() == 300
 
@@ -132,9 +132,9 @@ def test_an_activation_in_the_middle_is_taken_up_and_each_answer_names_its_maker
     assert child.memory_full_info().pss < 260 * 1024**2
     services.activate(model_version=second)
     (later,) = submit_drawn(owner, 900)
-    wait_for(lambda: has_ended(run), seconds=60, what=processes.log("worker"))
+    wait_for(lambda: has_ended(run), what=processes.log("worker"))
     rerun = services.start_rerun(model_version=second)
-    wait_for(lambda: has_ended(rerun), seconds=60, what=processes.log("worker"))
+    wait_for(lambda: has_ended(rerun), what=processes.log("worker"))
     assert set(Patch.objects.values_list("current_prediction__model_version", flat=True)) == {second.pk}
     assert later.model_version == second
     for row in rows:
@@ -158,7 +158,7 @@ def test_a_trial_on_real_patches_counts_as_the_labels_say(
         draw = Draw.objects.create(reviewer=person, patch=patch, reason="random", is_random=True)
         answer_draw(draw=draw, reviewer=person, answer=Answer.POSITIVE if patches.labels[place] else Answer.NEGATIVE)
     run = services.start_shadow(model_version=second, recent=0)
-    wait_for(lambda: has_ended(run), seconds=60, what=processes.log("worker"))
+    wait_for(lambda: has_ended(run), what=processes.log("worker"))
     found = judged_pairs(second, model_version, Share.RANDOM)
     truth = [bool(patches.labels[place]) for place in chosen]
     for change, folder in ((0, MODELS / model_version.version), (1, SECOND)):

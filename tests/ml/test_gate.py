@@ -23,7 +23,10 @@ GLASS = np.full((50, 50, 3), 246, np.uint8)
 
 
 def share_flagged(pictures: Iterable[Pixels]) -> float:
-    return float(np.mean([bool(gate.flags(picture)) for picture in pictures]))
+    """Judged in stacks, as by the worker, which takes a fraction of the time."""
+    stack = np.stack(list(pictures))
+    parts = np.split(stack, range(64, len(stack), 64))
+    return float(np.mean([bool(flags) for part in parts for flags in gate.flags_of_all(part, [None] * len(part))]))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in DRAWN if kind.startswith("blank")])

@@ -17,6 +17,7 @@ from PIL import Image
 from ml.formats import MESSAGES, ImageError
 from ml.images import MAX_BYTES, decode_patch, encode_png
 from tests import pictures as p
+from tests.processes import PATIENCE
 
 REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty": (lambda: b"", "not_an_image"),
@@ -195,5 +196,5 @@ def test_no_file_takes_more_than_a_gigabyte() -> None:
         "    try: decode_patch(make())\n"
         "    except ImageError as error: assert not isinstance(error.__cause__, MemoryError), make\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr

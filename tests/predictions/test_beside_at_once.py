@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
 import pytest
@@ -13,6 +13,7 @@ from predictions.models import ModelVersion, Patch, Prediction
 from reviews import services as reviews
 from reviews.models import Answer
 from tests.factories import answer, make_reviewer, make_user, submit_drawn
+from tests.processes import somebody_waits_for_a_row, wait_for
 from tests.reviews.people import answered
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,23 +33,21 @@ def at_once(*calls: Callable[[], object]) -> None:
         thread.join()
 
 
-def slowly(write: Callable[[], object]) -> Callable[[], None]:
-    """Writes, and ends its transaction only after the other has begun to write too."""
+def while_it_is_open(first: Callable[[], object], second: Callable[[], object]) -> None:
+    """The transaction of `first` ends only when `second` waits for it, or need not wait."""
 
     def run() -> None:
+        try:
+            second()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():
-            write()
-            time.sleep(0.3)
-
-    return run
-
-
-def later(write: Callable[[], object]) -> Callable[[], None]:
-    def run() -> None:
-        time.sleep(0.1)
-        write()
-
-    return run
+            first()
+            other = pool.submit(run)
+            wait_for(lambda: other.done() or somebody_waits_for_a_row(), what="the second")
+        other.result()
 
 
 @pytest.mark.parametrize("first", ["finishing", "making it current"])
@@ -64,7 +63,7 @@ def test_an_answer_that_is_finished_while_it_becomes_current_is_not_missed(
     }
     before = writes.pop(first)
     ((_, after),) = writes.items()
-    at_once(slowly(before), later(after))
+    while_it_is_open(before, after)
     patch = Patch.objects.get(pk=old.patch_id)
     assert (patch.current_prediction_id, patch.probability, patch.is_positive) == (new.pk, 0.875, True)
 

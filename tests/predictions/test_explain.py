@@ -116,7 +116,7 @@ def test_many_who_ask_at_once_get_one_map(owner: User, prediction: Prediction) -
     start = threading.Barrier(8)
 
     def ask() -> None:
-        start.wait(10)
+        start.wait()
         found.append(services.explain(prediction=prediction, actor=owner).pk)
         connection.close()
 
@@ -124,7 +124,7 @@ def test_many_who_ask_at_once_get_one_map(owner: User, prediction: Prediction) -
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert found == [Explanation.objects.get().pk] * 8
     assert Event.objects.filter(kind="explained").count() == 1
 

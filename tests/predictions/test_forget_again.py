@@ -155,7 +155,7 @@ def test_forgetting_and_keeping_at_once_leave_a_patch_whole(owner: User) -> None
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     patch, prediction = Patch.objects.get(), Prediction.objects.get()
     assert prediction.status == Status.SUCCEEDED
     assert has_pixels(prediction) == patch.has_pixels

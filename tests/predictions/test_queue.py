@@ -75,7 +75,7 @@ def test_parallel_claims_never_share_a_row(model_version: ModelVersion, owner: U
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert (len(claimed), len(set(claimed))) == (60, 60)
 
 

@@ -31,6 +31,7 @@ from predictions.uploads import ReceivedFile
 from reviews import services as reviewing
 from reviews.models import Answer
 from tests.factories import answer, fail, submit_drawn
+from tests.processes import somebody_waits_for_a_row, wait_for
 from tests.reviews.people import say
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -342,9 +343,8 @@ def test_an_upload_and_a_run_that_queue_the_same_at_once_make_one_row(owner: Use
     with transaction.atomic():
         runs._advance(run.pk)
         upload.start()
-        upload.join(0.5)
-        assert upload.is_alive()  # it waits for the row that is being made
-    upload.join(30)
+        wait_for(somebody_waits_for_a_row, what="the upload, which needs the row that is being made")
+    upload.join()
     row = Prediction.objects.get(model_version=other)
     assert sent == [row]
     assert (row.purpose, row.priority, row.awaited_by) == ("upload", Priority.INTERACTIVE, run)

@@ -159,5 +159,5 @@ def test_thirty_parallel_submissions_never_pass_the_quota(settings: Settings, mo
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join()
     assert (Patch.objects.filter(owner=owner).count(), len(refused)) == (10, 20)

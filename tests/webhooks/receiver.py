@@ -37,6 +37,7 @@ class Handler(BaseHTTPRequestHandler):
             self.server.received.append(Received(self.path, headers, body, self.server.sni))
         with suppress(OSError):  # the sender may have hung up, as some tests want it to
             self.server.answer(self)
+        self.server.answered += 1
         self.close_connection = True
 
     def reply(self, status: int, text: str = "", **headers: str) -> None:
@@ -86,6 +87,7 @@ class Receiver(ThreadingHTTPServer):
     received: list[Received] = field(default_factory=list)
     sni: str | None = None  # what the last TLS client asked for
     written: int = 0
+    answered: int = 0  # how many answers are over, broken off ones included
 
     def __post_init__(self) -> None:
         self.lock = Lock()

@@ -62,6 +62,6 @@ def test_two_processes_send_each_message_once(
         processes.start("chores", **ENVIRONMENT)
     for seed in range(12):
         finished_batch(owner, seed)
-    wait_for(lambda: are_delivered(12), seconds=60, what=processes.log("chores"))
+    wait_for(lambda: are_delivered(12), what=processes.log("chores"))
     identities = [received.headers["webhook-id"] for received in receiver.received]
     assert len(set(identities)) == len(identities) == 12
