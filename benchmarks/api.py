@@ -9,6 +9,7 @@ import os
 import threading
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
 from statistics import median, quantiles
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from benchmarks.patches import KIND, patches
-from benchmarks.running_site import running_site
+from benchmarks.running_site import flask_page, running_site
 
 if TYPE_CHECKING:
     from tests.processes import Processes
@@ -53,6 +54,10 @@ class Caller:
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}", "Prefer": f"wait={wait}"}
         return self._ask("POST", "/api/v1/predictions/", body=_form(files, field), headers=headers)
 
+    def ask_flask(self, content: bytes) -> None:
+        headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+        self._ask("POST", "/predict", body=_form([content]), headers=headers)
+
     def _ask(self, method: str, path: str, *, body: bytes | None = None, headers: dict[str, str] | None = None) -> Any:
         sent = {"Authorization": f"Bearer {self.token}"} | (headers or {})
         self.connection.request(method, path, body=body, headers=sent)
@@ -72,6 +77,7 @@ def _form(files: list[bytes], field: str = "image") -> bytes:
 def rows() -> list[tuple[str, str]]:
     """(what, figure) for the table."""
     everything = patches(BULK + SINGLE + CLIENTS * A_CLIENT + 100)
+    contents = everything[BULK + SINGLE : -100]
     bare = _bare_rate(everything[:BULK])
     os.environ |= {"PATCHES_PER_DAY": "1000000"}
     with running_site() as processes:
@@ -83,11 +89,15 @@ def rows() -> list[tuple[str, str]]:
         _rest(callers)
         single = [_timed(callers[0], content) for content in everything[BULK : BULK + SINGLE]]
         _rest(callers)
-        crowd, crowd_seconds = _crowd(callers, everything[BULK + SINGLE : -100])
+        crowd, crowd_seconds = _crowd(callers, contents, _timed)
         _rest(callers)
         bulk = _bulk(callers[:CONNECTIONS], everything[:BULK])
         _rest(callers)
         zipped = _bulk(callers[CONNECTIONS : CONNECTIONS + 2], everything[:BULK], is_zip=True)
+    with flask_page() as address:
+        callers = [Caller(address, "") for _number in range(CLIENTS)]
+        _crowd(callers, contents[:CLIENTS], _timed_by_flask)
+        flask, flask_seconds = _crowd(callers, contents, _timed_by_flask)
     return [
         *(
             (
@@ -99,6 +109,8 @@ def rows() -> list[tuple[str, str]]:
         ("one patch with Prefer: wait, idle: p50, p95", _spread(single)),
         (f"{CLIENTS} clients at once, one patch a request: p50, p95", _spread(crowd)),
         (f"{CLIENTS} clients at once: patches per second, errors", f"{len(crowd) / crowd_seconds:,.0f}/s, 0"),
+        ("the same with a Flask page that calls keras.Model.predict: p50, p95", _spread(flask)),
+        ("the same with that page: patches per second", f"{len(flask) / flask_seconds:,.0f}/s"),
     ]
 
 
@@ -148,6 +160,12 @@ def _timed(caller: Caller, content: bytes) -> float:
     return time.perf_counter() - started
 
 
+def _timed_by_flask(caller: Caller, content: bytes) -> float:
+    started = time.perf_counter()
+    caller.ask_flask(content)
+    return time.perf_counter() - started
+
+
 def _finish(caller: Caller, answer: Any) -> None:
     """Ask until every prediction of the answer is there: past its bound the site does not wait."""
     for prediction in answer["predictions"]:
@@ -158,13 +176,15 @@ def _finish(caller: Caller, answer: Any) -> None:
             raise RuntimeError(prediction)
 
 
-def _crowd(callers: list[Caller], contents: list[bytes]) -> tuple[list[float], float]:
+def _crowd(
+    callers: list[Caller], contents: list[bytes], timed: Callable[[Caller, bytes], float]
+) -> tuple[list[float], float]:
     """Seconds of each request of all callers at once, and of the whole."""
     start = threading.Barrier(len(callers) + 1)
 
     def work(number: int) -> list[float]:
         start.wait()
-        return [_timed(callers[number], content) for content in contents[number :: len(callers)]]
+        return [timed(callers[number], content) for content in contents[number :: len(callers)]]
 
     with ThreadPool(len(callers)) as pool:
         pending = pool.map_async(work, range(len(callers)), chunksize=1)

@@ -46,6 +46,23 @@ def running_site() -> Iterator[Processes]:
 
 
 @contextmanager
+def flask_page() -> Iterator[str]:
+    """The address of benchmarks/flask_page.py, served as the site is: two processes, as many threads."""
+    from tests.processes import Processes, free_port, wait_for
+
+    bind = f"127.0.0.1:{free_port()}"
+    options = f"--bind {bind} --worker-class gthread --workers 2 --threads 24 --keep-alive 20 --timeout 120"
+    command = [sys.executable, "-m", "gunicorn", "benchmarks.flask_page", *options.split(), "--no-control-socket"]
+    server = subprocess.Popen([*command, "--log-level", "warning"], cwd=BASE_DIR)
+    try:
+        wait_for(lambda: Processes.answers(f"http://{bind}/"), seconds=120, what="the Flask page")
+        yield f"http://{bind}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
