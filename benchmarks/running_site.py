@@ -48,9 +48,10 @@ def running_site() -> Iterator[Processes]:
 @contextmanager
 def flask_page() -> Iterator[str]:
     """The address of benchmarks/flask_page.py, served as the site is: two processes, as many threads."""
-    from tests.processes import Processes, free_port, wait_for
+    from idc_site.local_services import reserved_port
+    from tests.processes import Processes, wait_for
 
-    bind = f"127.0.0.1:{free_port()}"
+    bind = f"127.0.0.1:{reserved_port()}"
     options = f"--bind {bind} --worker-class gthread --workers 2 --threads 24 --keep-alive 20 --timeout 120"
     command = [sys.executable, "-m", "gunicorn", "benchmarks.flask_page", *options.split(), "--no-control-socket"]
     server = subprocess.Popen([*command, "--log-level", "warning"], cwd=BASE_DIR)
