@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from rest_framework import serializers
@@ -34,6 +35,8 @@ class Body(serializers.Serializer[Any]):
                 fields = ", ".join(sorted(self.known))
                 message = _("There is no such field. There are: %(fields)s.") % {"fields": fields}
                 raise serializers.ValidationError({name: [message]})
+            if isinstance(data, MultiValueDict) and name not in self.files and len(data.getlist(name)) > 1:
+                raise serializers.ValidationError({name: [_("This field is there more than once. Send it once.")]})
         return super().run_validation(data)
 
 

@@ -169,7 +169,7 @@ def _predict(options: argparse.Namespace) -> int:
     files, patches = [], []
     for file in options.files:  # a bad one is named, and costs the others nothing
         try:
-            patches.append(decode_patch(file.read_bytes()).pixels)
+            patches.append(decode_patch(_start_of(file, MAX_BYTES)).pixels)
             files.append(file)
         except ImageError as error:
             _complain(f"{file}: {error}")

@@ -53,6 +53,8 @@ class UploadForm(forms.Form):
     um_per_pixel = forms.DecimalField(
         label=_("Scale in µm per pixel, if you know it"),
         required=False,
+        # Browsers turn what is no number in a field for numbers into nothing, and "0,5" into 5.
+        widget=forms.TextInput(attrs={"inputmode": "decimal"}),
         **SCALE,
     )
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -18,6 +19,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from accounts.models import Scope
+from accounts.permissions import HasScope
 from idc_site.api_schema import example, header, operation
 from idc_site.errors import error_body
 from predictions import services
@@ -181,7 +183,9 @@ class PredictionHeatmap(APIView):
         What is shared needs no token.
         """
         prediction = visible_prediction(request, prediction_id)
-        response: HttpResponse = heatmap_response(request._request, prediction, user=request.user)
+        # To draw one is work, which needs the scope; without it one sees as much as anybody.
+        asker = user_of(request) if HasScope().has_permission(request, self) else AnonymousUser()
+        response: HttpResponse = heatmap_response(request._request, prediction, user=asker)
         return response
 
 

@@ -15,6 +15,7 @@ from predictions.models import Event, Patch
 from predictions.services import hide, show_again
 from reviews.exceptions import AlreadySettled, NotReportable, TooManyReports
 from reviews.models import Report, ReportOutcome, ReportReason
+from reviews.models.report import REPORT_LENGTH
 from reviews.services.draw import lock_reviewer
 
 REPORTS_PER_DAY = 20
@@ -29,6 +30,8 @@ HIDES_PER_HOUR = 10  # by all users together; staff are told of the others too, 
 def report(*, patch: Patch, reporter: User, reason: ReportReason, comment: str = "") -> Report:
     """Tell staff of a shared patch of somebody else. Sent twice, the report that is open is the answer.
 
+    Unless it is personal data only now: then that is what the report says from now on.
+
     Personal data leaves everyone's sight at once, before staff have looked: a patient's name cannot be taken back
     from those who read it meanwhile, and a patch hidden for nothing can. Nothing else is hidden by users, however many.
 
@@ -39,15 +42,20 @@ def report(*, patch: Patch, reporter: User, reason: ReportReason, comment: str =
     lock_reviewer(reporter)
     found = Patch.objects.reportable_by(reporter).filter(pk=patch.pk)
     earlier = Report.objects.open().filter(patch=patch, reporter=reporter).first()
-    if earlier:
+    if earlier and (reason != ReportReason.PERSONAL_DATA or earlier.reason == reason):
         return earlier
     if not found.select_for_update(no_key=True).exists():
+        if earlier:
+            return earlier  # it is out of sight
         raise NotReportable
     mine = Report.objects.filter(reporter=reporter)
     if mine.filter(created_at__gt=Now() - DAY).count() >= REPORTS_PER_DAY:
         raise TooManyReports
     has_hidden = reason == ReportReason.PERSONAL_DATA and _is_believed(patch, reporter)
-    made = Report.objects.create(patch=patch, reporter=reporter, reason=reason, comment=comment, has_hidden=has_hidden)
+    comments = [comment, earlier.comment if earlier else ""]
+    said = {"reason": reason, "comment": "\n".join(filter(None, comments))[:REPORT_LENGTH], "has_hidden": has_hidden}
+    is_open = earlier and Report.objects.open().filter(pk=earlier.pk).update(**said, created_at=Now())
+    made = earlier if earlier and is_open else Report.objects.create(patch=patch, reporter=reporter, **said)
     payload = {"reason": str(reason)}
     Event.objects.create(kind=Event.Kind.REPORTED, actor=reporter, subject=str(patch.uuid), payload=payload)
     if has_hidden:

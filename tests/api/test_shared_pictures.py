@@ -89,6 +89,13 @@ def test_a_map_is_shown_to_anyone_and_asked_for_by_its_owner_alone(owner: User) 
     assert not Explanation.objects.exists()
 
 
+def test_a_token_that_may_not_read_starts_no_map_of_its_owner_either(owner: User) -> None:
+    shared = answer(submit_drawn(owner, 1, visibility=Visibility.PUBLIC)[0])
+    assert told(Api(owner, Scope.PREDICT).client.get(address("heatmap", shared))) == (404, NOT_FOUND)
+    assert not Explanation.objects.exists()
+    assert Api(owner, Scope.READ).client.get(address("heatmap", shared)).status_code == 202
+
+
 def test_a_wrong_token_is_told_even_there(owner: User) -> None:
     wrong = Client(headers={"Authorization": "Bearer idc_" + "0" * 64})
     assert wrong.get(address("image", drawn_for(owner))).status_code == 401

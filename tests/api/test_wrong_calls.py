@@ -106,6 +106,17 @@ def test_a_form_field_that_is_none_is_named_and_nothing_is_stored(api: Api, name
     assert not Patch.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("forget", ["true", "false"]), ("visibility", ["private", "public"]), ("um_per_pixel", ["1", "1"])],
+)
+def test_a_field_that_is_there_twice_is_named_and_nothing_is_stored(api: Api, name: str, values: list[str]) -> None:
+    refused = api.post(pictures.png(), **{name: values})
+    message = "This field is there more than once. Send it once."
+    assert (refused.status_code, refused.json()) == (400, invalid(message, field=name))
+    assert not Patch.objects.exists()
+
+
 def test_a_session_may_send_its_csrf_token_as_a_field(owner: User) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(owner)

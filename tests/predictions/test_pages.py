@@ -115,6 +115,7 @@ def test_asking_another_model_past_the_quota_is_refused_in_a_sentence(
         ({"image": "patch", "visibility": "everyone"}, "Select a valid choice"),
         ({"image": "patch", "visibility": "private", "um_per_pixel": "NaN"}, "Give a number from 0.01 to 100"),
         ({"image": "patch", "visibility": "private", "um_per_pixel": "1e400"}, "Give a number from 0.01 to 100"),
+        ({"image": "patch", "visibility": "private", "um_per_pixel": "0,5"}, "Give a number from 0.01 to 100"),
     ],
 )
 def test_what_is_wrong_with_the_form_is_said(signed_in: Client, fields: dict[str, str], sentence: str) -> None:

@@ -49,6 +49,22 @@ def test_a_report_waits_for_staff_and_sent_twice_is_one(shared: Prediction, stra
     assert not is_hidden(shared)
 
 
+def test_personal_data_hides_what_the_same_person_reported_for_less(shared: Prediction, stranger: User) -> None:
+    first = services.report(patch=shared.patch, reporter=stranger, reason=ReportReason.OTHER, comment="Look.")
+    assert not is_hidden(shared)
+    graver = services.report(patch=shared.patch, reporter=stranger, reason=PERSONAL, comment="A name!")
+    again = services.report(patch=shared.patch, reporter=stranger, reason=ReportReason.OTHER)
+    expected = (first.pk, "personal_data", "A name!\nLook.", "open", True)
+    for found in (graver, again):
+        assert (found.pk, found.reason, found.comment, found.outcome, found.has_hidden) == expected
+    assert is_hidden(shared)
+    assert events(shared) == [
+        ("reported", "stranger@example.org", {"reason": "other"}),
+        ("reported", "stranger@example.org", {"reason": "personal_data"}),
+        ("hidden", "stranger@example.org", {}),
+    ]
+
+
 @pytest.mark.parametrize("reason", ReportReason)
 def test_only_personal_data_is_hidden_before_staff_look_however_many_report(
     shared: Prediction, reason: ReportReason
