@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 LONGEST_WAIT = 30  # seconds
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
-WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\d*\b", re.IGNORECASE)
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\b", re.IGNORECASE)
 
 
 def idempotency_key(request: Request) -> str:
