@@ -48,8 +48,8 @@ def report(*, patch: Patch, reporter: User, reason: ReportReason, comment: str =
         if earlier:
             return earlier  # it is out of sight
         raise NotReportable
-    mine = Report.objects.filter(reporter=reporter)
-    if mine.filter(created_at__gt=Now() - DAY).count() >= REPORTS_PER_DAY:
+    mine = Report.objects.filter(reporter=reporter, created_at__gt=Now() - DAY)
+    if not earlier and mine.count() >= REPORTS_PER_DAY:
         raise TooManyReports
     has_hidden = reason == ReportReason.PERSONAL_DATA and _is_believed(patch, reporter)
     comments = [comment, earlier.comment if earlier else ""]

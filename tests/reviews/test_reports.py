@@ -65,6 +65,15 @@ def test_personal_data_hides_what_the_same_person_reported_for_less(shared: Pred
     ]
 
 
+def test_what_turns_out_to_be_personal_data_is_no_report_more_of_the_day(
+    shared: Prediction, stranger: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_service, "REPORTS_PER_DAY", 1)
+    services.report(patch=shared.patch, reporter=stranger, reason=ReportReason.OTHER)
+    assert services.report(patch=shared.patch, reporter=stranger, reason=PERSONAL).has_hidden
+    assert is_hidden(shared)
+
+
 @pytest.mark.parametrize("reason", ReportReason)
 def test_only_personal_data_is_hidden_before_staff_look_however_many_report(
     shared: Prediction, reason: ReportReason
