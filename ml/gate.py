@@ -91,11 +91,11 @@ def measure_all(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _measure(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     number = len(pixels)
-    density = np.ascontiguousarray(_DENSITY[pixels].reshape(number, -1, 3).transpose(0, 2, 1))
+    density = _DENSITY.take(np.ascontiguousarray(pixels.reshape(number, -1, 3).transpose(0, 2, 1)))
     layers = _TO_LAYERS @ density
     texture = _texture(layers.reshape(number, len(LAYERS), SIDE, SIDE))
     contrast = np.maximum(np.exp(texture[:, : len(BANDS) * len(LAYERS) : len(LAYERS)]) - FAINT, 0)
-    darkness, haematoxylin, eosin = np.maximum(layers.mean(axis=2), 0).T
+    darkness, haematoxylin, eosin = np.maximum(_mean(layers), 0).T
     simple = (
         np.mean(layers[:, 0] > TISSUE_DENSITY, axis=1),
         darkness,
@@ -253,7 +253,8 @@ def _parse_discriminant(
 
 def _repeats(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Colours are compared as one number each. [n] of uint8 [n, 50, 50, 3]."""
-    colours = pixels @ np.array([1, 256, 65536], np.int32)
+    # Exact in float32, whose products are many times as fast as those of integers.
+    colours = pixels.astype(np.float32) @ np.array([1, 256, 65536], np.float32)
     down = np.mean(colours[:, 1:] == colours[:, :-1], axis=(1, 2))
     across = np.mean(colours[:, :, 1:] == colours[:, :, :-1], axis=(1, 2))
     repeats: NDArray[np.float64] = (down + across) / 2
@@ -262,42 +263,43 @@ def _repeats(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _colour(density: NDArray[np.float32]) -> NDArray[np.float32]:
     """COLOUR_TRAITS in their order, [n, 9]. density: [n, 3, 2500]."""
-    mean = density.mean(axis=2)
+    mean = _mean(density)
     centred = density - mean[..., None]
-    covariance = centred @ centred.transpose(0, 2, 1) / density.shape[2]
-    deviation = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    deviation = np.sqrt(_mean_product(centred, centred))
     floored = np.sqrt(deviation**2 + FAINT_VARIANCE)
-    linked = covariance / (floored[:, :, None] * floored[:, None])
-    return np.concatenate([np.log(mean + 0.05), np.log(deviation + 0.03), linked[:, [0, 0, 1], [1, 2, 2]]], axis=1)
+    one, other = [0, 0, 1], [1, 2, 2]
+    linked = _mean_product(centred[:, one], centred[:, other]) / (floored[:, one] * floored[:, other])
+    return np.concatenate([np.log(mean + 0.05), np.log(deviation + 0.03), linked], axis=1)
 
 
 def _texture(layers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """TEXTURE_TRAITS in their order, [n, len(TEXTURE_TRAITS)]. layers: [n, 3, 50, 50].
-
-    Blurring turns pictures about their diagonal, so all are looked at that way: no trait knows up from left.
-    """
+    """TEXTURE_TRAITS in their order, [n, len(TEXTURE_TRAITS)]. layers: [n, 3, 50, 50]."""
     number = len(layers)
-    blurred = _on_both_sides(layers, _BLUR)  # [4, n, 3, 50, 50]
-    sharper = np.concatenate([layers.swapaxes(2, 3)[None], blurred[:-1]])
-    bands = (sharper - blurred).reshape(len(BANDS), number, len(LAYERS), -1)
-    size = bands.shape[3]
-    bands -= bands.mean(axis=3, keepdims=True)
-    squares = bands * bands
-    contrast = np.sqrt(squares.mean(axis=3))
-    scale = contrast + FAINT / 10
-    skew = _product(squares, bands) / size / scale**3
-    kurtosis = _product(squares, squares) / size / scale**4
-
-    activity = np.abs(bands)
-    activity -= activity.mean(axis=3, keepdims=True)
-    length = np.sqrt(_product(activity, activity)) + FAINT
-    together = _product(activity[:-1], activity[1:]) / length[:-1] / length[1:]
-    stains = _product(bands[:, :, 1], bands[:, :, 2]) / size / scale[:, :, 1] / scale[:, :, 2]
-
     flat = layers.reshape(number, len(LAYERS), -1)
-    hundredth = size // 100
-    ordered = np.partition(flat, (hundredth, size - hundredth), axis=2)
-    middle, spread = flat.mean(axis=2), flat.std(axis=2) + FAINT
+    blurred = _on_both_sides(layers, _BLUR)  # [4, n, 3, 50, 50]
+    bands = np.empty((len(BANDS), *flat.shape), np.float32)
+    pictures = bands.reshape(blurred.shape)
+    np.subtract(layers, blurred[0], out=pictures[0])
+    np.subtract(blurred[:-1], blurred[1:], out=pictures[1:])
+
+    bands -= _mean(bands)[..., None]
+    squares = bands * bands
+    contrast = np.sqrt(_mean(squares))
+    scale = contrast + FAINT / 10
+    skew = _mean_product(squares, bands) / scale**3
+    kurtosis = _mean_product(squares, squares) / scale**4
+    stains = _mean_product(bands[:, :, 1], bands[:, :, 2]) / scale[:, :, 1] / scale[:, :, 2]
+
+    activity = np.abs(bands, out=bands)
+    activity -= _mean(activity)[..., None]
+    length = np.sqrt(np.vecdot(activity, activity)) + FAINT
+    together = np.vecdot(activity[:-1], activity[1:]) / length[:-1] / length[1:]
+
+    hundredth = flat.shape[2] // 100
+    ordered = np.sort(flat, axis=2)  # quicker than `partition` for this few
+    middle = _mean(flat)
+    centred = flat - middle[..., None]
+    spread = np.sqrt(_mean_product(centred, centred)) + FAINT
     palest = (middle - ordered[..., hundredth]) / spread
     darkest = (ordered[..., -hundredth] - middle) / spread
     by_band = (np.log(contrast + FAINT), skew, np.log(kurtosis + 1), together, stains)
@@ -305,31 +307,45 @@ def _texture(layers: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([*parts, palest, darkest, _strands(blurred[1])], axis=1)
 
 
-def _product(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sum of products over the last axis."""
-    found: NDArray[np.float32] = np.einsum("...p,...p->...", one, other)
-    return found
+def _mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Over the last axis, in a third of the time that `mean` takes."""
+    size = values.shape[-1]
+    mean: NDArray[np.float32] = values @ np.full(size, 1 / size, np.float32)
+    return mean
+
+
+def _mean_product(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Over the last axis."""
+    mean: NDArray[np.float32] = np.vecdot(one, other) / one.shape[-1]
+    return mean
 
 
 def _on_both_sides(pictures: NDArray[np.float32], matrices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """matrix @ picture @ matrix.T for each of m matrices [m, side, side], transposed: [m, ..., side, side].
+    """matrix @ picture @ matrix.T for each of m matrices [m, side, side]: [m, ..., side, side].
 
-    As two products of large matrices, which are many times as fast as many of small ones.
+    The product from the right is one of large matrices, that from the left many of small ones: so nothing is moved.
     """
-    side = pictures.shape[-1]
-    shape = (len(matrices), -1, side, side)
-    across = (pictures.reshape(1, -1, side) @ matrices.transpose(0, 2, 1)).reshape(shape).swapaxes(2, 3)
-    both = np.ascontiguousarray(across).reshape(len(matrices), -1, side) @ matrices.transpose(0, 2, 1)
-    return both.reshape(len(matrices), *pictures.shape)
+    number, side, _ = matrices.shape
+    across = pictures.reshape(-1, side) @ matrices.reshape(-1, side).T
+    across = across.reshape(-1, side, number, side).transpose(2, 0, 1, 3)
+    return (matrices[:, None] @ across).reshape(number, *pictures.shape)
 
 
 def _strands(layers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far the gradients around each pixel share a direction, [n, 3], each 0..1. layers: [n, 3, 50, 50]."""
+    """How far the gradients around each pixel share a direction, [n, 3], each 0..1. layers: [n, 3, 50, 50].
+
+    Of the structure tensor ((down², down * right), (down * right, right²)), each blurred: the root of the squares of
+    down² - right² and 2 * down * right is the difference of its eigenvalues, down² + right² their sum.
+    """
     down = layers[:, :, 2:, 1:-1] - layers[:, :, :-2, 1:-1]
     right = layers[:, :, 1:-1, 2:] - layers[:, :, 1:-1, :-2]
-    vertical, horizontal, mixed = _on_both_sides(np.stack([down * down, right * right, down * right]), _AROUND[None])[0]
-    coherent = np.sqrt((vertical - horizontal) ** 2 + 4 * mixed**2).mean(axis=(2, 3))
-    strands: NDArray[np.float32] = coherent / ((vertical + horizontal).mean(axis=(2, 3)) + FAINT**2)
+    parts = np.stack([2 * down * right, (down + right) * (down - right)])
+    (around,) = _on_both_sides(parts, _AROUND[None])
+    around *= around
+    difference = np.sqrt(around.sum(axis=0)).mean(axis=(2, 3))
+    # The mean of a blurred picture needs no blurring: each pixel counts as often as it is blurred into others.
+    weight = _AROUND.mean(axis=0)
+    strands: NDArray[np.float32] = difference / ((down**2 + right**2) @ weight @ weight + FAINT**2)
     return strands
 
 
