@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ class EngineOutput:
 
 
 class Engine(Protocol):
-    """Loaded once, asked many times, from one thread at a time."""
+    """Loaded once, asked many times, by several threads if need be."""
 
     def predict(self, pixels: NDArray[np.uint8]) -> EngineOutput:
         """Answer uint8 [n, 50, 50, 3] RGB patches. Raises ModelError on an answer outside 0..1."""
@@ -49,21 +50,23 @@ class LiteRTEngine:
 
     is_lean: one interpreter for stacks of all sizes, at most 8, that makes a new plan whenever the size changes: for a
     model that is asked beside another, as each interpreter holds weights and work space of its own.
+    threads: how many each interpreter computes with. The answers are the same, bit by bit.
     """
 
     file = LITERT_FILE
 
-    def __init__(self, content: bytes, *, is_lean: bool = False) -> None:
+    def __init__(self, content: bytes, *, is_lean: bool = False, threads: int = THREADS) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         self._sizes = LEAN_SIZES if is_lean else STACK_SIZES
         number = 1 if is_lean else len(self._sizes)
         try:
-            made = [Interpreter(model_content=content, num_threads=THREADS) for _ in range(number)]
+            made = [Interpreter(model_content=content, num_threads=threads) for _ in range(number)]
         except ValueError as error:
             raise ModelError("model.tflite is not a LiteRT model. Export the model again.") from error
         self._interpreters = {size: made[place % number] for place, size in enumerate(self._sizes)}
         self._planned: dict[int, int] = {}  # of each interpreter, by its identity
+        self._lock = threading.Lock()  # an interpreter holds the patches that it answers
         for size, interpreter in self._interpreters.items():
             inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
             places = _check_shapes(
@@ -80,17 +83,22 @@ class LiteRTEngine:
         while start < len(pixels):
             size = next_size(len(pixels) - start, self._sizes)
             stack = pixels[start : start + size]
-            interpreter = self._interpreters[size]
-            self._plan(interpreter, size)
-            patches = np.zeros((size, *INPUT_SHAPE), np.float32)
-            patches[: len(stack)] = stack
-            interpreter.set_tensor(self._input, patches)
-            interpreter.invoke()
             here = slice(start, start + len(stack))
-            probability[here] = interpreter.get_tensor(self._probability)[: len(stack), 0]
-            embedding[here] = interpreter.get_tensor(self._embedding)[: len(stack)]
+            probability[here], embedding[here] = self._predict(stack, size)
             start += len(stack)
         return _checked(probability, embedding)
+
+    def _predict(self, stack: NDArray[np.uint8], size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities [n] and embeddings [n, 64] of n patches, padded to `size` of them."""
+        patches = np.zeros((size, *INPUT_SHAPE), np.float32)
+        patches[: len(stack)] = stack
+        with self._lock:
+            interpreter = self._interpreters[size]
+            self._plan(interpreter, size)
+            interpreter.set_tensor(self._input, patches)
+            interpreter.invoke()
+            probability, embedding = (interpreter.get_tensor(place) for place in (self._probability, self._embedding))
+        return probability[: len(stack), 0], embedding[: len(stack)]
 
     def _plan(self, interpreter: Any, size: int) -> None:
         if self._planned.get(id(interpreter)) != size:
@@ -144,8 +152,10 @@ class KerasEngine:
 ENGINES: dict[str, type[LiteRTEngine] | type[KerasEngine]] = {"litert": LiteRTEngine, "keras": KerasEngine}
 
 
-def load_engine(folder: Path, card: ModelCard, *, kind: str = "litert", is_lean: bool = False) -> Engine:
-    """The engine for the model in `folder`, whose bytes must be those the card names. is_lean: see LiteRTEngine.
+def load_engine(
+    folder: Path, card: ModelCard, *, kind: str = "litert", is_lean: bool = False, threads: int = THREADS
+) -> Engine:
+    """The engine for the model in `folder`, whose bytes must be those the card names. is_lean, threads: LiteRTEngine's.
 
     Raises:
         ModelError: a file is missing, altered, or not a network of the shape expected here.
@@ -154,7 +164,7 @@ def load_engine(folder: Path, card: ModelCard, *, kind: str = "litert", is_lean:
     if engine.file not in card.sha256:
         raise ModelError(f"The card of {card.version} names no {engine.file}. Export the model again.")
     content = read_artefact(folder, engine.file, card.sha256[engine.file])
-    return LiteRTEngine(content, is_lean=is_lean) if engine is LiteRTEngine else engine(content)
+    return LiteRTEngine(content, is_lean=is_lean, threads=threads) if engine is LiteRTEngine else engine(content)
 
 
 def _check_shapes(inputs: list[list[Any]], outputs: list[list[Any]]) -> tuple[int, int]:

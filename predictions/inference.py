@@ -7,10 +7,13 @@ import threading
 from django.conf import settings
 
 from ml.card import ModelError, card_from_dict
-from ml.engine import Engine, load_engine
+from ml.engine import THREADS, Engine, load_engine
 from predictions.models import ModelVersion
 
 MAX_LOADED = 3
+# Patches per second from which a network has one core and the gate the other: a second thread would take half as much
+# again of a core, as it spins between small layers, and hold the gate up for as long as it helps the engine.
+QUICK = 1000
 _loaded: dict[str, tuple[Engine, bool]] = {}  # by identity of the network, oldest first, and whether it is lean
 _lock = threading.Lock()
 
@@ -42,7 +45,9 @@ def _load(model_version: ModelVersion, *, is_lean: bool) -> Engine:
     card = card_from_dict(model_version.card)
     if card.identity != model_version.sha256:
         raise ModelError(f"The registered card of {model_version} is not that of its network. Register it again.")
-    return load_engine(settings.MODELS_DIR / model_version.version, card, kind=settings.ENGINE, is_lean=is_lean)
+    folder = settings.MODELS_DIR / model_version.version
+    threads = 1 if card.speed["stack_of_64_per_second"] > QUICK else THREADS
+    return load_engine(folder, card, kind=settings.ENGINE, is_lean=is_lean, threads=threads)
 
 
 def loaded_hashes() -> list[str]:

@@ -10,7 +10,7 @@ from predictions.services.activate import (
 from predictions.services.explain import explain
 from predictions.services.moderate import admit, hide, show_again
 from predictions.services.opinion import ask
-from predictions.services.queue import drain, retry, sweep
+from predictions.services.queue import retry, sweep
 from predictions.services.quota import left_today, most_a_day, used_today
 from predictions.services.retain import expire, kept_days, overdue, set_retention
 from predictions.services.runs import advance_runs, cancel_run, start_rerun, start_rerun_of, start_shadow
@@ -22,6 +22,7 @@ from predictions.services.share import (
     set_visibility,
     share_again,
 )
+from predictions.services.stacks import drain
 from predictions.services.submit import Submission, submit
 from predictions.services.withdraw import withdraw
 

@@ -15,7 +15,7 @@ from ml.engine import load_engine
 from ml.images import DecodedPatch
 from predictions import services
 from predictions.models import ModelVersion, Patch, Prediction, Priority, Run, Source, Status, Visibility
-from predictions.services.queue import BACKGROUND_STACK, _stack
+from predictions.services.stacks import BACKGROUND_STACK, _stack
 from predictions.uploads import ReceivedFile
 from reviews.evidence import Share
 from reviews.models import Answer, Draw

@@ -22,7 +22,7 @@ from ml.card import KERAS_FILE, LITERT_FILE, read_card
 from ml.engine import load_engine
 from predictions import services
 from predictions.models import ModelVersion, Prediction, Status, WorkerHeartbeat
-from predictions.services.queue import _stack
+from predictions.services.stacks import _stack
 from predictions.tasks import drain_task
 from tests import pictures
 from tests.factories import make_token, submit_drawn

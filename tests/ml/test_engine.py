@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,21 @@ def test_a_lean_engine_answers_the_same_in_any_order_of_sizes(folder: Path) -> N
         found = lean.predict(PATCHES[:number])
         np.testing.assert_allclose(found.probability, expected.probability[:number], atol=1e-5)
         np.testing.assert_allclose(found.embedding, expected.embedding[:number], atol=1e-3)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_one_thread_answers_what_two_answer_bit_by_bit(folder: Path) -> None:
+    one, two = (load_engine(folder, read_card(folder), threads=threads).predict(PATCHES[:17]) for threads in (1, 2))
+    np.testing.assert_array_equal(one.probability, two.probability)
+    np.testing.assert_array_equal(one.embedding, two.embedding)
+
+
+def test_threads_that_ask_at_once_get_their_own_answers() -> None:
+    engine = load_engine(FOLDERS[0], read_card(FOLDERS[0]))
+    expected = engine.predict(PATCHES[:32]).probability
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda place: engine.predict(PATCHES[place : place + 8]).probability, [0, 8, 16, 24] * 8))
+    np.testing.assert_allclose(found, np.tile(expected.reshape(4, 8), (8, 1)), atol=1e-5)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

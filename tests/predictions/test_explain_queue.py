@@ -18,7 +18,7 @@ from ml.card import ModelError
 from ml.engine import EngineOutput
 from predictions import inference, services
 from predictions.models import Explanation, ModelVersion, Prediction, Status
-from predictions.services import queue
+from predictions.services import queue, stacks
 from tests.factories import answer, submit_drawn
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -149,7 +149,7 @@ def test_a_patch_deleted_while_its_map_is_drawn_harms_nobody(
     services.explain(prediction=prediction, actor=owner)
     (job,) = claim(model_version)
     services.withdraw(patch=prediction.patch, actor=owner)
-    queue._explain(job, inference.get_engine(model_version), model_sha256=model_version.sha256)
+    stacks._explain(job, inference.get_engine(model_version), model_sha256=model_version.sha256)
     assert not Explanation.objects.exists()
 
 

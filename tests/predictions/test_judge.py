@@ -14,7 +14,7 @@ from ml.images import DecodedPatch
 from ml.judge import answer
 from predictions import inference, services
 from predictions.models import ModelVersion, Patch, Prediction, Source, Visibility
-from predictions.services.queue import _stack
+from predictions.services.stacks import _stack
 from predictions.uploads import ReceivedFile
 from tests.factories import submit_drawn
 

@@ -18,7 +18,7 @@ from ml.engine import EngineOutput
 from predictions import inference, services
 from predictions.exceptions import NotRetryable
 from predictions.models import Event, ModelVersion, Patch, Prediction, Priority, Status
-from predictions.services import queue, wake
+from predictions.services import queue, stacks, wake
 from tests.factories import answer, fail, submit_drawn
 from tests.processes import somebody_waits_for_a_row, wait_for
 
@@ -85,7 +85,7 @@ def test_a_drain_answers_everything_with_the_real_engine(owner: User, model_vers
     engine = inference.get_engine(model_version)
     for one in (predictions[0], predictions[69]):
         one.refresh_from_db()
-        pixels = queue._stack([one]).pixels
+        pixels = stacks._stack([one]).pixels
         assert one.status == Status.SUCCEEDED
         assert one.probability == pytest.approx(float(engine.predict(pixels).probability[0]), abs=1e-5)
         assert one.finished_at
@@ -207,7 +207,7 @@ def test_background_work_waits_for_all_that_people_wait_for(
 ) -> None:
     """An upload, and a map, that come in the middle of a run are next, whichever model it is that they ask."""
     other = ModelVersion.objects.create(version="other", sha256="1" * 64, card=model_version.card)
-    first, *rows = submit_drawn(owner, *range(queue.BACKGROUND_STACK + 2))
+    first, *rows = submit_drawn(owner, *range(stacks.BACKGROUND_STACK + 2))
     for row in (first, *rows):
         answer(row)
         Prediction.objects.create(patch=row.patch, model_version=other, threshold=0.5, priority=Priority.BACKGROUND)
@@ -223,8 +223,8 @@ def test_background_work_waits_for_all_that_people_wait_for(
 
     monkeypatch.setattr(inference, "get_engine", lambda version: Watched())
     services.drain()
-    maps = [size for size in sizes if size > queue.STACK]
-    assert [size for size in sizes if size not in maps] == [queue.BACKGROUND_STACK, 2, 2]
+    maps = [size for size in sizes if size > stacks.STACK]
+    assert [size for size in sizes if size not in maps] == [stacks.BACKGROUND_STACK, 2, 2]
     assert sizes.index(2) < sizes.index(maps[0]) < len(sizes) - 1
     assert not Prediction.objects.filter(status=Status.QUEUED).exists()
 
@@ -245,7 +245,7 @@ def test_a_patch_that_raises_fails_alone_after_three_attempts(
     owner: User, model_version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictions = submit_drawn(owner, *range(5))
-    poison = int(queue._stack(predictions[2:3]).pixels.astype(int).sum())
+    poison = int(stacks._stack(predictions[2:3]).pixels.astype(int).sum())
     engine = Poisoned(model_version, poison)
     monkeypatch.setattr(inference, "get_engine", lambda version: engine)
     monkeypatch.setattr(queue, "PAUSE", timedelta(0))
@@ -263,7 +263,7 @@ def test_a_patch_deleted_while_it_is_answered_harms_nobody(owner: User, model_ve
     submit_drawn(owner, 1, 2)
     jobs = claim(model_version)
     services.withdraw(patch=Patch.objects.earliest("pk"), actor=owner)
-    queue._answer(jobs, inference.get_engine(model_version))
+    stacks._answer(jobs, inference.get_engine(model_version))
     assert list(Prediction.objects.values_list("status", flat=True)) == ["succeeded"]
 
 
@@ -337,14 +337,14 @@ def test_a_drain_looks_once_more_for_what_came_while_nobody_sent_a_wake_up(
             submit_drawn(owner, 2)  # committed at the last moment at which the worker counts as awake
         wake.say_asleep()
 
-    monkeypatch.setattr(queue, "say_asleep", fall_asleep)
+    monkeypatch.setattr(stacks, "say_asleep", fall_asleep)
     assert services.drain() == 2
     assert not Prediction.objects.filter(status=Status.QUEUED).exists()
     assert broker.get(wake.AWAKE) is None
 
 
 def test_a_full_stack_wakes_another_worker(owner: User, model_version: ModelVersion, broker: Redis) -> None:
-    submit_drawn(owner, *range(queue.STACK + 1))
+    submit_drawn(owner, *range(stacks.STACK + 1))
     services.drain()
     assert broker.llen("idc:predictions") == 1
 
@@ -354,8 +354,8 @@ def test_a_worker_that_is_awake_says_so_now_and_then(
     pause: float, times: int, owner: User, model_version: ModelVersion, broker: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each of its three looks, of which the last finds nothing, or at the first alone."""
-    monkeypatch.setattr(queue, "SAID_SECONDS", pause)
-    submit_drawn(owner, *range(queue.STACK + 1))
+    monkeypatch.setattr(stacks, "SAID_SECONDS", pause)
+    submit_drawn(owner, *range(stacks.STACK + 1))
     before = broker.info("commandstats").get("cmdstat_set", {"calls": 0})["calls"]
     services.drain()
     assert broker.info("commandstats")["cmdstat_set"]["calls"] - before == times
