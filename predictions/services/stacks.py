@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from ml.card import ModelError
 from ml.engine import Engine
 from ml.explain import occlusion_map, render_png
-from ml.images import from_bytes
 from ml.judge import answer
 from predictions import inference
 from predictions.exceptions import PixelsDropped
-from predictions.models import Explanation, ModelVersion, PatchImage, Prediction, Priority
-from predictions.models.patch import shown_um_per_pixel
+from predictions.models import Explanation, ModelVersion, Prediction, Priority
+from predictions.services.pixels import read_pixels
 from predictions.services.queue import finish, finish_explanation, give_up, release
 from predictions.services.wake import say_asleep, say_awake, wake_another
 
@@ -243,13 +242,10 @@ def _stack(jobs: Sequence[Prediction]) -> Stack:
     Raises:
         PixelsDropped: a patch has none any more.
     """
-    images = PatchImage.objects.filter(patch__in=[job.patch_id for job in jobs])
-    stated = ("patch__um_per_pixel", "patch__source_width", "patch__source_height")
-    rows = images.values_list("patch_id", "pixels", *stated)
-    found = {key: (pixels, shown_um_per_pixel(*scale)) for key, pixels, *scale in rows}
+    found = read_pixels([job.patch_id for job in jobs])
     if any(job.patch_id not in found for job in jobs):
         raise PixelsDropped
     return Stack(
-        pixels=np.stack([from_bytes(found[job.patch_id][0]) for job in jobs]),
+        pixels=np.stack([found[job.patch_id][0] for job in jobs]),
         scales=[found[job.patch_id][1] for job in jobs],
     )

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import numpy as np
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Model
 from django.db.models.functions import Now
+from numpy.typing import NDArray
 
 from accounts.models import ApiToken, User
 from ml.images import DecodedPatch
@@ -44,6 +46,7 @@ from predictions.services.forget import refused_again, settle
 from predictions.services.lookup import look
 from predictions.services.moderate import hide_again
 from predictions.services.opinion import raise_background
+from predictions.services.pixels import write_pixels
 from predictions.services.wake import wake_on_commit
 from predictions.uploads import ReceivedFile
 
@@ -149,11 +152,7 @@ def submit(
         if digest not in known and (patch := file.patch)
     }
     hidden = hide_again(new, found.barred)
-    images = [
-        PatchImage(patch=row, pixels=patch.pixels.tobytes())
-        for digest, row in new.items()
-        if (patch := decoded[digest].patch)
-    ]
+    pixels = {row.pk: patch.pixels for digest, row in new.items() if (patch := decoded[digest].patch)}
     predictions = _first_predictions(
         new.values(), found.prediction_keys, model_version=found.model_version, priority=priority, now=now
     )
@@ -170,7 +169,14 @@ def submit(
     ]
     payload = {"files": len(files), "new": len(new), "source": source}
     event = Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=str(batch.uuid), payload=payload)
-    bulk.insert([] if batch_id else [batch], list(new.values()), images, predictions, items, [event, *hidden])
+    rows: list[Sequence[Model]] = [
+        [] if batch_id else [batch],
+        list(new.values()),
+        predictions,
+        items,
+        [event, *hidden],
+    ]
+    _insert(rows, pixels)
     choice = FORGET if forget else visibility
     if new and owner.last_visibility != choice:
         User.objects.filter(pk=owner.pk).update(last_visibility=choice)
@@ -181,6 +187,15 @@ def submit(
         )
     wake_on_commit()
     return Submission(batch, items)
+
+
+def _insert(rows: Sequence[Sequence[Model]], pixels: Mapping[int, NDArray[np.uint8]]) -> None:
+    """The rows of each table, and the pixels by the key of their patch: of a few patches in one message."""
+    if len(pixels) <= bulk.FEW:
+        bulk.insert(*rows, [PatchImage(patch_id=key, pixels=one.tobytes()) for key, one in pixels.items()])
+    else:
+        bulk.insert(*rows)
+        write_pixels(pixels)
 
 
 def _fingerprint(

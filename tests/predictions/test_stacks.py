@@ -11,10 +11,10 @@ from django.db import OperationalError
 
 from accounts.models import User
 from ml.card import read_card
-from ml.engine import Engine, EngineOutput
+from ml.engine import Engine, EngineOutput, load_engine
 from predictions import inference, services
 from predictions.models import ModelVersion, Prediction, Priority, Status
-from predictions.services import stacks
+from predictions.services import queue, stacks
 from tests.factories import submit_drawn
 from tests.processes import PATIENCE
 
@@ -91,7 +91,7 @@ def test_background_work_is_answered_by_one_thread(
 def test_what_fails_in_the_second_thread_is_told(
     owner: User, watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = stacks.finish
+    finish = queue.finish
 
     def lose(*arguments: object) -> int:
         if threading.current_thread().name.startswith("stacks"):
@@ -110,7 +110,7 @@ def test_a_quick_network_leaves_one_core_to_the_gate(
 ) -> None:
     """`mobilenetv2-3` answers thousands of patches a second, `resnet18-1` not two hundred."""
     slow = services.register_model(folder=settings.MODELS_DIR / "resnet18-1")
-    load, threads = inference.load_engine, {}
+    load, threads = load_engine, {}
 
     def watch(*arguments: object, **options: object) -> Engine:
         threads[arguments[1].version] = options["threads"]  # type: ignore[attr-defined]  # a card
