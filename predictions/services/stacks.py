@@ -100,11 +100,13 @@ class Helper:
     def __exit__(self, *error: object) -> None:
         self._pool.shutdown()
 
-    def start(self, model_version: ModelVersion, engine: Engine) -> None:
-        """Unless it is at work."""
-        if self._work is None or self._work.done():
-            self.join()
-            self._work = self._pool.submit(self._run, model_version, engine)
+    def start(self, model_version: ModelVersion, engine: Engine) -> bool:
+        """Unless it is at work, which is answered with False."""
+        if self._work and not self._work.done():
+            return False
+        self.join()
+        self._work = self._pool.submit(self._run, model_version, engine)
+        return True
 
     def join(self) -> int:
         """Wait until it is not at work; how many it has claimed in all. Raises what it has raised."""
@@ -147,10 +149,10 @@ def _drain_once(helper: Helper) -> int:
             continue
         stack = BACKGROUND_STACK if is_background else STACK
         jobs = _claim(model_version, stack)
-        if len(jobs) == stack:
+        # Once for all that waits now: whoever is woken wakes others in turn.
+        is_news = not _has_more(jobs) or helper.start(model_version, engine)
+        if len(jobs) == stack and is_news:
             wake_another()
-        if _has_more(jobs):
-            helper.start(model_version, engine)
         _answer(jobs, engine)
         claimed += len(jobs)
         if model_version.has_retried:
