@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -86,44 +87,52 @@ class Helper:
     """A second thread that takes stacks of one model for as long as there are full ones.
 
     While one thread computes, the other claims, reads and writes: so the engine does not wait for the database.
+    If it fails, the first goes on alone, and what it had claimed is taken back as from a worker that was lost.
     """
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="stacks")
         self._work: Future[int] | None = None
+        self._stop = threading.Event()
+        self._has_failed = False
         self._claimed = 0
 
     def __enter__(self) -> Helper:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._stop.set()
         self._pool.shutdown()
 
-    def start(self, model_version: ModelVersion, engine: Engine) -> bool:
-        """Unless it is at work, which is answered with False."""
-        if self._work and not self._work.done():
-            return False
-        self.join()
-        self._work = self._pool.submit(self._run, model_version, engine)
-        return True
+    def start(self, model_version: ModelVersion, engine: Engine) -> None:
+        """Unless it is at work, or has failed."""
+        if not self._has_failed and (self._work is None or self._work.done()):
+            self.join()
+            self._work = self._pool.submit(self._run, model_version, engine)
 
     def join(self) -> int:
-        """Wait until it is not at work; how many it has claimed in all. Raises what it has raised."""
+        """Let it end its stack and no more; how many it has claimed in all."""
         if self._work:
-            work, self._work = self._work, None
-            self._claimed += work.result()
+            self._stop.set()
+            self._claimed += self._work.result()
+            self._work = None
+            self._stop.clear()
         return self._claimed
 
     def _run(self, model_version: ModelVersion, engine: Engine) -> int:
         claimed = 0
         try:
-            while time.monotonic() < self._deadline:
+            while not self._stop.is_set() and time.monotonic() < self._deadline and _may_have_help(model_version):
                 jobs = _claim(model_version, STACK)
-                _answer(jobs, engine)
                 claimed += len(jobs)
+                _answer(jobs, engine)
                 if not _has_more(jobs):
                     break
+        # Whatever it is (the database refuses one more connection): half of the work goes on.
+        except Exception:
+            self._has_failed = True
+            logger.exception("The second thread of this worker failed; the first goes on alone.")
         finally:
             connection.close()  # of this thread
         return claimed
@@ -149,10 +158,10 @@ def _drain_once(helper: Helper) -> int:
             continue
         stack = BACKGROUND_STACK if is_background else STACK
         jobs = _claim(model_version, stack)
-        # Once for all that waits now: whoever is woken wakes others in turn.
-        is_news = not _has_more(jobs) or helper.start(model_version, engine)
-        if len(jobs) == stack and is_news:
+        if len(jobs) == stack:
             wake_another()
+        if _has_more(jobs) and not model_version.has_retried:
+            helper.start(model_version, engine)
         _answer(jobs, engine)
         claimed += len(jobs)
         if model_version.has_retried:
@@ -171,6 +180,14 @@ def _claim(model_version: ModelVersion, limit: int, *, is_first_attempt: bool = 
     for job in jobs:
         job.model_version = model_version  # else the gate, which reads its card, asks the database again
     return jobs
+
+
+def _may_have_help(model_version: ModelVersion) -> bool:
+    """Whether what waits for this model is neither tried again, which is done alone, nor in the background."""
+    return any(
+        one.pk == model_version.pk and not one.has_retried and one.urgency < Priority.BACKGROUND
+        for one in ModelVersion.objects.with_waiting_work()
+    )
 
 
 def _has_more(jobs: Sequence[Prediction]) -> bool:
