@@ -143,6 +143,20 @@ def test_if_the_second_thread_fails_the_first_goes_on_alone(
     assert "the connection is lost" in caplog.text
 
 
+def test_a_second_thread_that_has_failed_is_not_tried_with_each_stack(
+    owner: User, model_version: ModelVersion, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(version: ModelVersion) -> bool:
+        raise OperationalError("too many clients already")
+
+    monkeypatch.setattr(stacks, "_may_have_help", refuse)
+    number = 4 * stacks.STACK
+    submit_drawn(owner, *range(number))
+    assert services.drain() == number
+    assert set(Prediction.objects.values_list("status", "attempt")) == {(Status.SUCCEEDED, 1)}
+    assert caplog.text.count("The second thread of this worker failed; the first goes on alone.") == 1
+
+
 def test_a_quick_network_leaves_one_core_to_the_gate(
     model_version: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
