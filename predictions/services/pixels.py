@@ -58,7 +58,8 @@ def read_pixels(patches: Collection[int]) -> dict[int, tuple[NDArray[np.uint8], 
     """Of each of these patches that has pixels, by key: uint8 [50, 50, 3], and their um per pixel if it was stated."""
     stream = io.BytesIO()
     with connection.cursor() as cursor:
-        cursor.copy_expert(cursor.mogrify(READ, [list(patches)]), stream)
+        # As text, as whoever watches the statements (django.db.backends) expects it.
+        cursor.copy_expert(cursor.mogrify(READ, [list(patches)]).decode(), stream)
     content = stream.getbuffer()
     rows = np.frombuffer(content[len(HEAD) : len(content) - len(END)], FOUND)
     stated = [None if np.isnan(um) else um for um in rows["um_per_pixel"].tolist()]
