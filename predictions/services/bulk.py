@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
+from typing import IO, Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import connections
@@ -18,6 +18,7 @@ from django.db.models import Field, JSONField, Model
 from django.db.models.expressions import DatabaseDefault
 
 FEW = 20  # rows of one model, up to which INSERT is cheaper
+CHUNK = 1 << 20  # characters or bytes that are sent at once
 AT_ONCE = 1000  # rows, so that their text stays within a few megabytes
 ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 NULL = "\\N"
@@ -49,6 +50,12 @@ def insert(*tables: Sequence[Model]) -> None:
             cursor.execute("; ".join(statements), parameters)
 
 
+def copy(cursor: Any, statement: str, stream: IO[Any]) -> None:
+    """COPY from or to a stream. Raises Django's errors, in which it wraps all other statements, but not this one."""
+    with connections["default"].wrap_database_errors:
+        cursor.copy_expert(statement, stream, CHUNK)
+
+
 def _is_left_out(row: Model, field: Field[Any, Any]) -> bool:
     value = getattr(row, field.attname)
     return isinstance(value, DatabaseDefault) or (field.primary_key and value is None)
@@ -58,7 +65,7 @@ def _copy(cursor: Any, table: str, fields: Sequence[Field[Any, Any]], rows: Sequ
     for start in range(0, len(rows), AT_ONCE):
         columns = (_column(field, rows[start : start + AT_ONCE]) for field in fields)
         lines = map("\t".join, zip(*columns, strict=True))
-        cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO("\n".join(lines)))
+        copy(cursor, f"COPY {table} FROM STDIN", io.StringIO("\n".join(lines)))
 
 
 def _column(field: Field[Any, Any], rows: Sequence[Model]) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ml.images import PATCH_SIDE
 from predictions.models.patch import shown_um_per_pixel
+from predictions.services.bulk import copy
 
 HEAD, END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 KEY, PIXELS = ("key", ">i8"), ("pixels", "u1", (PATCH_SIDE, PATCH_SIDE, 3))
@@ -28,7 +29,6 @@ COPY (
     WHERE image.patch_id = ANY(%s)
 ) TO STDOUT (FORMAT binary)
 """
-CHUNK = 1 << 20  # bytes
 
 
 def _row(*columns: tuple[Any, ...]) -> np.dtype[np.void]:
@@ -51,7 +51,7 @@ def write_pixels(pixels: Mapping[int, NDArray[np.uint8]]) -> None:
     rows["key"] = list(pixels)
     rows["pixels"] = list(pixels.values())
     with connection.cursor() as cursor:
-        cursor.copy_expert(WRITE, io.BytesIO(HEAD + rows.tobytes() + END), CHUNK)
+        copy(cursor, WRITE, io.BytesIO(HEAD + rows.tobytes() + END))
 
 
 def read_pixels(patches: Collection[int]) -> dict[int, tuple[NDArray[np.uint8], float | None]]:
@@ -59,7 +59,7 @@ def read_pixels(patches: Collection[int]) -> dict[int, tuple[NDArray[np.uint8], 
     stream = io.BytesIO()
     with connection.cursor() as cursor:
         # As text, as whoever watches the statements (django.db.backends) expects it.
-        cursor.copy_expert(cursor.mogrify(READ, [list(patches)]).decode(), stream)
+        copy(cursor, cursor.mogrify(READ, [list(patches)]).decode(), stream)
     content = stream.getbuffer()
     rows = np.frombuffer(content[len(HEAD) : len(content) - len(END)], FOUND)
     stated = [None if np.isnan(um) else um for um in rows["um_per_pixel"].tolist()]

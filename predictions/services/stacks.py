@@ -191,7 +191,7 @@ def _may_have_help(model_version: ModelVersion) -> bool:
 
 
 def _has_more(jobs: Sequence[Prediction]) -> bool:
-    """Whether there is more than this stack that does not run in the background. jobs: most urgent first."""
+    """Whether there may be more than this stack that does not run in the background. jobs: most urgent first."""
     return len(jobs) == STACK and jobs[-1].priority < Priority.BACKGROUND
 
 

@@ -56,6 +56,13 @@ def test_a_scale_is_that_of_the_50_pixels_and_what_has_no_pixels_is_left_out(own
     assert read_pixels([]) == {}
 
 
+def test_what_the_database_refuses_is_an_error_of_django(owner: User) -> None:
+    """Those of psycopg2 itself would be a fault of this site, where the database is away for a moment."""
+    (key,) = (row.patch_id for row in submit_drawn(owner, 1))
+    with pytest.raises(IntegrityError, match="predictions_patchimage_pkey"), transaction.atomic():
+        write_pixels({key: np.zeros((50, 50, 3), np.uint8)})
+
+
 def test_pixels_of_no_patch_are_not_kept(db: None) -> None:
     write_pixels({10**9: np.zeros((50, 50, 3), np.uint8)})
     with pytest.raises(IntegrityError), transaction.atomic():
