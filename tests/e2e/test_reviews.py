@@ -56,7 +56,7 @@ def test_a_round_by_keyboard_with_the_score_out_of_reach(browser: Browser, addre
         source = page.content()
         secrets = (prediction.uuid, draw.patch.uuid, draw.patch.sha256, prediction.probability, "mobilenet")
         assert [secret for secret in secrets if str(secret) in source] == []
-        assert page.locator(".review-image").evaluate("image => image.naturalWidth") == 50
+        expect(page.locator(".review-image")).to_have_js_property("naturalWidth", 50)
         if number < len(KEYS):
             following = Draw.objects.filter(outcome="open").latest("pk")
             wait_for(lambda: any(str(following.uuid) in request.url for request in requests), what="the next picture")  # noqa: B023  # waited for here
