@@ -1,11 +1,14 @@
 """Keeps answers to one person out of caches; turns away what is too large before any of it is read, and what no address
-can be."""
+can be; says what a page may load."""
 
 from collections.abc import Callable
 
+from csp.constants import HEADER
+from csp.middleware import CSPMiddleware
+from csp.utils import build_policy
 from django.conf import settings
 from django.core.exceptions import BadRequest
-from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponsePermanentRedirect
 from django.middleware.common import CommonMiddleware
 from django.urls import reverse
 
@@ -61,3 +64,18 @@ class AddressMiddleware(CommonMiddleware):
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
         return not is_api(request) and super().should_redirect_with_slash(request)
+
+
+class PolicyMiddleware(CSPMiddleware):
+    """django-csp's own, which puts the policy together anew for each answer. It is the same for all whose view changes
+    nothing about it: no page has a nonce."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        super().__init__(get_response)
+        self.policy = build_policy()
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if any(name.startswith("_csp") for name in vars(response)):  # as its decorators do
+            return super().process_response(request, response)
+        response.headers.setdefault(HEADER, self.policy)
+        return response

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.urls import get_script_prefix, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
-from rest_framework.reverse import reverse
 
 from accounts.models import Scope
 from idc_site.api_fields import Body
 from predictions.filters import LABELS
 from predictions.forms import SCALE
-from predictions.models import ModelVersion, Patch, Prediction, Status, Visibility
+from predictions.models import BatchItem, ModelVersion, Patch, Prediction, Status, Visibility
 
 NOBODY = UUID(int=0)
 
@@ -143,6 +144,11 @@ class RejectedSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     code = serializers.CharField(source="error_code")
     message = serializers.CharField(source="error_message")
+
+
+def rejected_json(items: Iterable[BatchItem]) -> list[dict[str, Any]]:
+    serializer = RejectedSerializer()
+    return [serializer.to_representation(item) for item in items]
 
 
 class SubmissionSerializer(serializers.Serializer[Any]):
@@ -277,11 +283,18 @@ def serializer_context(request: Request) -> dict[str, Any]:
     """With what stands around the id in addresses: once a list, as each address would take longer than other fields."""
     return {
         "request": request,
-        "around_image": _around_id("api:image", request),
-        "around_page": _around_id("predictions:detail", request),
+        "around_image": around_id("api:image", request),
+        "around_page": around_id("predictions:detail", request),
     }
 
 
-def _around_id(view: str, request: Request) -> list[str]:
-    address: str = reverse(view, args=[NOBODY], request=request)
-    return address.split(str(NOBODY))
+def around_id(view: str, request: Request) -> tuple[str, str]:
+    """The address of a view of one thing, before and behind its id."""
+    before, after = _path_around_id(view, get_script_prefix())
+    return request.build_absolute_uri(before), after
+
+
+@lru_cache(maxsize=16)
+def _path_around_id(view: str, prefix: str) -> list[str]:
+    """Kept, as Django takes as long to look up three paths as to decode a patch. prefix: is part of them."""
+    return reverse(view, args=[NOBODY]).split(str(NOBODY))

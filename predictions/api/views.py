@@ -15,7 +15,6 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from accounts.models import Scope
@@ -42,10 +41,11 @@ from predictions.api.schema import (
 from predictions.api.serializers import (
     PredictionPageSerializer,
     PredictionSerializer,
-    RejectedSerializer,
     SubmitSerializer,
+    around_id,
     current_json,
     prediction_json,
+    rejected_json,
 )
 from predictions.archives import receive_zip
 from predictions.exceptions import (
@@ -107,17 +107,17 @@ class PredictionList(APIView):
             idempotency_key=key,
             forget=choices["forget"],
         )
-        rejected = list(RejectedSerializer(submission.rejected, many=True).data)
+        rejected = rejected_json(submission.rejected)
         if not submission.batch or len(rejected) == len(submission.items):
             return _none_accepted(rejected)
         is_answered = bool(seconds) and _wait(submission.accepted, seconds)
+        batch_id = str(submission.batch.uuid)
         body = {
-            "batch": str(submission.batch.uuid),
+            "batch": batch_id,
             "predictions": current_json(request, submission.accepted),
             "rejected": rejected,
         }
-        address = reverse("api:batch", args=[submission.batch.uuid], request=request)
-        headers = {"Location": address} | preference_applied(seconds)
+        headers = {"Location": batch_id.join(around_id("api:batch", request))} | preference_applied(seconds)
         return Response(body, status=200 if is_answered else 202, headers=headers)
 
 

@@ -9,19 +9,31 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from functools import cache
 from operator import attrgetter
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from django.contrib.postgres.fields import ArrayField
-from django.db import connections
-from django.db.models import Field, JSONField, Model
+from django.db import connection, connections
+from django.db.models import JSONField, Model
 from django.db.models.expressions import DatabaseDefault
+from psycopg2.extras import Json
 
 FEW = 20  # rows of one model, up to which INSERT is cheaper
 CHUNK = 1 << 20  # characters or bytes that are sent at once
 AT_ONCE = 1000  # rows, so that their text stays within a few megabytes
 ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 NULL = "\\N"
+
+
+class Column(NamedTuple):
+    """attribute: of a row, which holds the value. name: in SQL."""
+
+    attribute: str
+    name: str
+    is_key: bool
+    is_json: bool
+    is_array: bool
 
 
 def insert(*tables: Sequence[Model]) -> None:
@@ -31,21 +43,16 @@ def insert(*tables: Sequence[Model]) -> None:
     """
     statements, parameters = [], []
     # Not the usual `connection`, which looks for this thread's one at each value.
-    connection = connections["default"]
-    quoted = connection.ops.quote_name
-    with connection.cursor() as cursor:
+    with connections["default"].cursor() as cursor:
         for rows in filter(None, tables):
-            fields = [field for field in rows[0]._meta.concrete_fields if not _is_left_out(rows[0], field)]
-            columns = ", ".join(quoted(str(field.column)) for field in fields)
-            table = f"{quoted(rows[0]._meta.db_table)} ({columns})"
+            columns = [column for column in _columns(type(rows[0])) if not _is_left_out(rows[0], column)]
+            table = f"{rows[0]._meta.db_table} ({', '.join(column.name for column in columns)})"
             if len(rows) > FEW:
-                _copy(cursor, table, fields, rows)
+                _copy(cursor, table, columns, rows)
                 continue
-            row = f"({', '.join(['%s'] * len(fields))})"
+            row = f"({', '.join(['%s'] * len(columns))})"
             statements.append(" ".join(["INSERT INTO", table, "VALUES", ", ".join([row] * len(rows))]))
-            parameters += [
-                field.get_db_prep_save(getattr(one, field.attname), connection) for one in rows for field in fields
-            ]
+            parameters += [_parameter(column, getattr(one, column.attribute)) for one in rows for column in columns]
         if statements:
             cursor.execute("; ".join(statements), parameters)
 
@@ -56,34 +63,52 @@ def copy(cursor: Any, statement: str, stream: IO[Any]) -> None:
         cursor.copy_expert(statement, stream, CHUNK)
 
 
-def _is_left_out(row: Model, field: Field[Any, Any]) -> bool:
-    value = getattr(row, field.attname)
-    return isinstance(value, DatabaseDefault) or (field.primary_key and value is None)
+@cache
+def _columns(kind: type[Model]) -> list[Column]:
+    return [
+        Column(
+            attribute=field.attname,
+            name=connection.ops.quote_name(str(field.column)),
+            is_key=field.primary_key,
+            is_json=isinstance(field, JSONField),
+            is_array=isinstance(field, ArrayField),
+        )
+        for field in kind._meta.concrete_fields
+    ]
 
 
-def _copy(cursor: Any, table: str, fields: Sequence[Field[Any, Any]], rows: Sequence[Model]) -> None:
+def _is_left_out(row: Model, column: Column) -> bool:
+    value = getattr(row, column.attribute)
+    return isinstance(value, DatabaseDefault) or (column.is_key and value is None)
+
+
+def _parameter(column: Column, value: Any) -> Any:
+    return Json(value) if column.is_json and value is not None else value
+
+
+def _copy(cursor: Any, table: str, columns: Sequence[Column], rows: Sequence[Model]) -> None:
     for start in range(0, len(rows), AT_ONCE):
-        columns = (_column(field, rows[start : start + AT_ONCE]) for field in fields)
-        lines = map("\t".join, zip(*columns, strict=True))
+        texts = (_texts(column, rows[start : start + AT_ONCE]) for column in columns)
+        lines = map("\t".join, zip(*texts, strict=True))
         copy(cursor, f"COPY {table} FROM STDIN", io.StringIO("\n".join(lines)))
 
 
-def _column(field: Field[Any, Any], rows: Sequence[Model]) -> list[str]:
+def _texts(column: Column, rows: Sequence[Model]) -> list[str]:
     """One value of each row. Most columns of an upload hold the same in all."""
-    values = list(map(attrgetter(field.attname), rows))
+    values = list(map(attrgetter(column.attribute), rows))
     if values.count(values[0]) == len(values):
-        return [_text(field, values[0])] * len(values)
-    return [_text(field, value) for value in values]
+        return [_text(column, values[0])] * len(values)
+    return [_text(column, value) for value in values]
 
 
-def _text(field: Field[Any, Any], value: Any) -> str:
+def _text(column: Column, value: Any) -> str:
     """One value as COPY reads it: https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS"""
     if value is None:
         return NULL
     if isinstance(value, bytes):
         return f"\\\\x{value.hex()}"
-    if isinstance(field, JSONField):
+    if column.is_json:
         value = json.dumps(value)
-    elif isinstance(field, ArrayField):
+    elif column.is_array:
         value = "{" + ",".join(json.dumps(str(item)) for item in value) + "}"
     return str(value).translate(ESCAPED)
