@@ -16,8 +16,9 @@ from rest_framework.request import Request
 
 from accounts.models import ApiToken, User
 from accounts.tokens import GUESSES_PER_MINUTE, count_wrong_guess, note_use
+from idc_site.postgres.prepared import Prepared, execute
 
-FIND = "SELECT {columns} FROM {tokens} JOIN {users} ON {users}.id = {tokens}.user_id WHERE {tokens}.digest = %s"
+FIND = "SELECT {columns} FROM {tokens} JOIN {users} ON {users}.id = {tokens}.user_id WHERE {tokens}.digest = %(digest)s"
 TOKEN = re.compile(rb"idc_[0-9a-f]{64}")
 
 
@@ -52,7 +53,7 @@ def _find(digest: str) -> ApiToken | None:
     """The token of this digest with its user. Asked at every request, so the statement is written once."""
     token_fields, user_fields = ([field.attname for field in kind._meta.concrete_fields] for kind in (ApiToken, User))
     with connection.cursor() as cursor:
-        cursor.execute(_statement(), [digest])
+        execute(cursor, {"digest": digest}, _statement())
         row = cursor.fetchone()
     if row is None:
         return None
@@ -62,11 +63,12 @@ def _find(digest: str) -> ApiToken | None:
 
 
 @cache
-def _statement() -> str:
+def _statement() -> Prepared:
     tokens, users = ApiToken._meta.db_table, User._meta.db_table
     columns = [
         f"{kind._meta.db_table}.{connection.ops.quote_name(str(field.column))}"
         for kind in (ApiToken, User)
         for field in kind._meta.concrete_fields
     ]
-    return FIND.format(columns=", ".join(columns), tokens=tokens, users=users)
+    statement = FIND.format(columns=", ".join(columns), tokens=tokens, users=users)
+    return Prepared("find_token", statement, {"digest": "text"})

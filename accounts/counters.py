@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.db import connection
+
+from idc_site.postgres.prepared import Prepared, execute
 
 MINUTE = timedelta(minutes=1)
 
 # One statement, so that what comes at once is counted one after the other; keys in order, so that two never wait for
 # each other in a circle. When the period is over it begins anew.
-COUNT = """
+COUNT = Prepared(
+    "count",
+    """
 INSERT INTO accounts_counter AS counter (key, since, number)
 SELECT key, statement_timestamp(), 1 FROM unnest(%(keys)s) AS key
 ON CONFLICT (key) DO UPDATE SET
     number = CASE WHEN counter.since <= EXCLUDED.since - %(period)s THEN 1 ELSE counter.number + 1 END,
     since = CASE WHEN counter.since <= EXCLUDED.since - %(period)s THEN EXCLUDED.since ELSE counter.since END
 RETURNING key, number, ceil(extract(epoch FROM since + %(period)s - statement_timestamp()))::int
-"""
+""",
+    {"keys": "text[]", "period": "interval"},
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,5 @@ class Counted:
 def count(keys: Sequence[str], *, period: timedelta) -> list[Counted]:
     """Count one more of each key (at most 200 characters), in the order of the keys' text."""
     with connection.cursor() as cursor:
-        parameters: dict[str, Any] = {"keys": sorted(keys), "period": period}
-        cursor.execute(COUNT, parameters)
+        execute(cursor, {"keys": sorted(keys), "period": period}, COUNT)
         return [Counted(key, number, max(seconds, 1)) for key, number, seconds in cursor.fetchall()]

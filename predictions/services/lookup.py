@@ -9,13 +9,20 @@ from datetime import datetime
 from django.db import connection
 
 from accounts.models import User
+from idc_site.postgres.prepared import Prepared, execute
 from predictions.exceptions import AccountClosed
 from predictions.models import Barred, ModelVersion, Patch
 
-LOCK = "SELECT FROM accounts_user WHERE id = %(owner)s AND is_active FOR NO KEY UPDATE"
+LOCK = Prepared(
+    "lock_owner",
+    "SELECT FROM accounts_user WHERE id = %(owner)s AND is_active FOR NO KEY UPDATE",
+    {"owner": "bigint"},
+)
 # Sent together with LOCK, and sees what is there when the lock is. Keys from their sequences, so that rows that name
 # each other can be made together. Those not needed are lost.
-LOOK = """
+LOOK = Prepared(
+    "look",
+    """
 SELECT (SELECT is_active FROM accounts_user WHERE id = %(owner)s), statement_timestamp(),
     ARRAY(SELECT id FROM predictions_patch WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
     ARRAY(SELECT id FROM predictions_barred WHERE owner_id = %(owner)s AND sha256 = ANY(%(digests)s)),
@@ -24,7 +31,9 @@ SELECT (SELECT is_active FROM accounts_user WHERE id = %(owner)s), statement_tim
     ARRAY(SELECT nextval('predictions_prediction_id_seq') FROM generate_series(1, %(number)s)),
     version.id, version.version, version.threshold
 FROM (SELECT) AS once LEFT JOIN predictions_modelversion AS version ON version.is_active
-"""
+""",
+    {"owner": "bigint", "digests": "text[]", "number": "int"},
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ def lock(owner: User) -> None:
         AccountClosed: since the request came.
     """
     with connection.cursor() as cursor:
-        cursor.execute(LOCK, {"owner": owner.pk})
+        execute(cursor, {"owner": owner.pk}, LOCK)
         if not cursor.rowcount:
             raise AccountClosed
 
@@ -66,7 +75,7 @@ def look(owner: User, digests: Collection[str]) -> Found:
         AccountClosed: since the request came.
     """
     with connection.cursor() as cursor:
-        cursor.execute(f"{LOCK};{LOOK}", {"owner": owner.pk, "digests": list(digests), "number": len(digests)})
+        execute(cursor, {"owner": owner.pk, "digests": list(digests), "number": len(digests)}, LOCK, LOOK)
         ((is_active, now, known, barred, batch_key, patch_keys, prediction_keys, *version),) = cursor.fetchall()
     if not is_active:
         raise AccountClosed

@@ -14,12 +14,15 @@ from django.db.models import Sum
 from django.db.models.functions import Now
 
 from accounts.models import ApiToken, User
+from idc_site.postgres.prepared import Prepared, execute
 from predictions.exceptions import QuotaExceeded
 from predictions.models import Usage
 
 DAY = timedelta(hours=24)
 # Counts, unless that would be more than is left: then no row is touched.
-SPEND = """
+SPEND = Prepared(
+    "spend",
+    """
 WITH today AS (
     SELECT coalesce(sum(number), 0) AS of_owner, coalesce(sum(number) FILTER (WHERE token = %(token)s), 0) AS of_token
     FROM predictions_usage
@@ -30,7 +33,16 @@ SELECT %(owner)s, %(token)s, date_trunc('hour', statement_timestamp()), %(number
 WHERE of_owner + %(number)s <= coalesce((SELECT patches_per_day FROM accounts_user WHERE id = %(owner)s), %(most)s)
     AND (%(most_of_token)s IS NULL OR of_token + %(number)s <= %(most_of_token)s)
 ON CONFLICT (owner_id, hour, token) DO UPDATE SET number = used.number + EXCLUDED.number
-"""
+""",
+    {
+        "owner": "bigint",
+        "token": "uuid",
+        "number": "int",
+        "day": "interval",
+        "most": "bigint",
+        "most_of_token": "bigint",
+    },
+)
 
 
 def most_a_day(owner: User) -> int:
@@ -69,6 +81,6 @@ def spend(owner: User, token: ApiToken | None, number: int) -> None:
         "most_of_token": token.patches_per_day if token else None,
     }
     with connection.cursor() as cursor:
-        cursor.execute(SPEND, parameters)
+        execute(cursor, parameters, SPEND)
         if not cursor.rowcount:
             raise QuotaExceeded

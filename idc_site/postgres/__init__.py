@@ -1,0 +1,1 @@
+"""Django's PostgreSQL backend, with less to ask for at each request."""

@@ -1,0 +1,46 @@
+"""Statements that PostgreSQL parses and plans once a connection, and not at each request.
+
+To understand and plan the statements of a small upload took PostgreSQL nearly half of its time (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from django.db.backends.utils import CursorWrapper
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A statement whose best plan is the same for all values: one that goes by keys.
+
+    name: the only one of this name. statement: with %(parameter)s. types: of each parameter, in SQL.
+    """
+
+    name: str
+    statement: str
+    types: Mapping[str, str]
+
+    @cached_property
+    def call(self) -> str:
+        return f"EXECUTE {self.name} ({', '.join(f'%({parameter})s' for parameter in self.types)})"
+
+    @cached_property
+    def preparation(self) -> str:
+        numbered = self.statement % {parameter: f"${number}" for number, parameter in enumerate(self.types, start=1)}
+        return f"PREPARE {self.name} ({', '.join(self.types.values())}) AS {numbered}"
+
+
+def execute(cursor: CursorWrapper, parameters: Mapping[str, Any], *statements: Prepared) -> None:
+    """The statements in one message; the cursor has the result of the last. They may share parameters."""
+    connection: Any = cursor.db
+    for one in statements:
+        if one.name not in connection.prepared:
+            # Not by Django's cursor, which counts the queries of a request: this is one of the connection's.
+            with connection.wrap_database_errors, connection.connection.cursor() as plain:
+                plain.execute(one.preparation)
+            connection.prepared.add(one.name)
+    cursor.execute("; ".join(one.call for one in statements), parameters)

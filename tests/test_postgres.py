@@ -1,0 +1,87 @@
+"""The backend: a connection that ended is noticed without a question, and statements are prepared once on each."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import DatabaseError, ProgrammingError, close_old_connections, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from idc_site.postgres.prepared import Prepared, execute
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ADD = Prepared("add_up", "SELECT %(first)s + %(second)s", {"first": "int", "second": "int"})
+DOUBLE = Prepared("double_it", "SELECT 2 * %(first)s", {"first": "int"})
+PREPARED = "SELECT count(*) FROM pg_prepared_statements WHERE name = 'add_up'"
+
+
+def value(statement: str) -> object:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()[0]
+
+
+def added(first: int, second: int, *statements: Prepared) -> object:
+    with connection.cursor() as cursor:
+        execute(cursor, {"first": first, "second": second}, *(statements or [ADD]))
+        return cursor.fetchone()[0]
+
+
+def end_connection() -> None:
+    """As a server does that is stopped: it closes them all, and says so."""
+    process = value("SELECT pg_backend_pid()")
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
+        assert cursor.fetchone() == (True,)
+    other.close()
+
+
+def test_a_connection_that_the_server_ended_is_replaced_before_the_next_request_uses_it() -> None:
+    assert connection.is_usable()
+    end_connection()
+    assert not connection.is_usable()
+    close_old_connections()  # as each request begins
+    assert value("SELECT 1") == 1
+
+
+def test_a_connection_with_something_to_read_is_asked() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("LISTEN something")
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("NOTIFY something")
+    other.close()
+    assert connection.is_usable()
+    connection.close()
+    assert not connection.is_usable()
+
+
+def test_a_statement_is_prepared_once_on_each_connection_and_is_one_query() -> None:
+    connection.close()
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        assert [added(1, 2), added(40, 2), added(3, 4, ADD, DOUBLE)] == [3, 42, 6]
+    assert [query["sql"] for query in queries] == [
+        "EXECUTE add_up (1, 2)",
+        "EXECUTE add_up (40, 2)",
+        "EXECUTE add_up (3, 4); EXECUTE double_it (3)",
+    ]
+    assert value(PREPARED) == 1
+    connection.close()
+    assert value(PREPARED) == 0
+    assert added(5, 6) == 11
+
+
+def test_it_stays_prepared_when_the_transaction_that_did_it_is_undone() -> None:
+    connection.close()
+    with pytest.raises(DatabaseError), transaction.atomic():
+        added(2**30, 2**30)  # out of range
+    assert added(1, 1) == 2
+
+
+def test_what_cannot_be_prepared_is_tried_again_and_an_error_of_djangos() -> None:
+    odd = Prepared("odd", "SELECT no_such_column", {})
+    for _ in range(2):
+        with connection.cursor() as cursor, pytest.raises(ProgrammingError):
+            execute(cursor, {}, odd)
