@@ -30,11 +30,8 @@ LOOK_SECONDS = 1.0
 # What a worker writes into a prediction, as far as those who wait are told.
 ANSWER = ("status", "probability", "flags", "finished_at", "error_code", "error_message")
 # No join: to plan one takes longer than to read the rows of both.
-READ = Prepared(
-    "read_answers",
-    "SELECT id, {columns} FROM predictions_prediction WHERE id = ANY(%(keys)s)".format(columns=", ".join(ANSWER)),
-    {"keys": "bigint[]"},
-)
+READ = "SELECT id, {columns} FROM predictions_prediction WHERE id = ANY(%(keys)s)"
+READ_ANSWERS = Prepared("read_answers", READ.format(columns=", ".join(ANSWER)), {"keys": "bigint[]"})
 REMEMBERED = 10_000  # keys heard last: what was finished between the commit of a request and its waiting
 IDLE_SECONDS = 60.0  # without anyone who waits, the listener ends
 PAUSE_SECONDS = 1.0  # before it connects again
@@ -165,7 +162,7 @@ def wait_until_finished(keys: Collection[int], *, seconds: float) -> bool:
 def read_answers(keys: Collection[int]) -> list[tuple[Any, ...]]:
     """Of each of these predictions that is still there: its key, and ANSWER."""
     with connections["default"].cursor() as cursor:
-        execute(cursor, {"keys": list(keys)}, READ)
+        execute(cursor, {"keys": list(keys)}, READ_ANSWERS)
         return list(cursor.fetchall())
 
 

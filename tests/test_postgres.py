@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import DatabaseError, ProgrammingError, close_old_connections, connection, transaction
 from django.test.utils import CaptureQueriesContext
@@ -14,7 +16,7 @@ DOUBLE = Prepared("double_it", "SELECT 2 * %(first)s", {"first": "int"})
 PREPARED = "SELECT count(*) FROM pg_prepared_statements WHERE name = 'add_up'"
 
 
-def value(statement: str) -> object:
+def value(statement: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchone()[0]
@@ -37,6 +39,7 @@ def end_connection() -> None:
 
 
 def test_a_connection_that_the_server_ended_is_replaced_before_the_next_request_uses_it() -> None:
+    connection.ensure_connection()
     assert connection.is_usable()
     end_connection()
     assert not connection.is_usable()
@@ -63,9 +66,9 @@ def test_a_statement_is_prepared_once_on_each_connection_and_is_one_query() -> N
     ) as queries:
         assert [added(1, 2), added(40, 2), added(3, 4, ADD, DOUBLE)] == [3, 42, 6]
     assert [query["sql"] for query in queries] == [
-        "EXECUTE add_up (1, 2)",
-        "EXECUTE add_up (40, 2)",
-        "EXECUTE add_up (3, 4); EXECUTE double_it (3)",
+        "EXECUTE add_up (1::int, 2::int)",
+        "EXECUTE add_up (40::int, 2::int)",
+        "EXECUTE add_up (3::int, 4::int); EXECUTE double_it (3::int)",
     ]
     assert value(PREPARED) == 1
     connection.close()

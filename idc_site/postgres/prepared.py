@@ -5,7 +5,7 @@ To understand and plan the statements of a small upload took PostgreSQL nearly h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,16 +26,28 @@ class Prepared:
 
     @cached_property
     def call(self) -> str:
-        return f"EXECUTE {self.name} ({', '.join(f'%({parameter})s' for parameter in self.types)})"
+        return f"EXECUTE {self.name}{_in_brackets(f'%({name})s::{kind}' for name, kind in self.types.items())}"
 
     @cached_property
     def preparation(self) -> str:
         numbered = self.statement % {parameter: f"${number}" for number, parameter in enumerate(self.types, start=1)}
-        return f"PREPARE {self.name} ({', '.join(self.types.values())}) AS {numbered}"
+        return f"PREPARE {self.name}{_in_brackets(self.types.values())} AS {numbered}"
+
+
+def _in_brackets(parts: Iterable[str]) -> str:
+    """Empty ones are not SQL."""
+    inside = ", ".join(parts)
+    return f" ({inside})" if inside else ""
 
 
 def execute(cursor: CursorWrapper, parameters: Mapping[str, Any], *statements: Prepared) -> None:
     """The statements in one message; the cursor has the result of the last. They may share parameters."""
+    prepare(cursor, *statements)
+    cursor.execute("; ".join(one.call for one in statements), parameters)
+
+
+def prepare(cursor: CursorWrapper, *statements: Prepared) -> None:
+    """So that whoever executes a `call` on this connection by other means (`raw`) can."""
     connection: Any = cursor.db
     for one in statements:
         if one.name not in connection.prepared:
@@ -43,4 +55,3 @@ def execute(cursor: CursorWrapper, parameters: Mapping[str, Any], *statements: P
             with connection.wrap_database_errors, connection.connection.cursor() as plain:
                 plain.execute(one.preparation)
             connection.prepared.add(one.name)
-    cursor.execute("; ".join(one.call for one in statements), parameters)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+from idc_site.postgres.prepared import Prepared, prepare
 
 if TYPE_CHECKING:
     from predictions.models.model_version import ModelVersion
@@ -41,7 +44,7 @@ SET status = 'running',
     lease_until = statement_timestamp() + %(lease)s
 FROM picked
 WHERE job.id = picked.id
-RETURNING job.*
+RETURNING {columns}
 """
 
 AnyJob = TypeVar("AnyJob", bound="Job", covariant=True)
@@ -56,18 +59,29 @@ class JobQuerySet(models.QuerySet[AnyJob]):
     ) -> list[AnyJob]:
         """queued -> running, with attempt + 1 and a lease: at most `limit` rows, most urgent first."""
         order = self.model.CLAIM_ORDER
-        statement = CLAIM.format(
-            table=self.model._meta.db_table,
-            is_of_model=self.model.IS_OF_MODEL,
-            order=", ".join(order),
-            attempt="= 0" if is_first_attempt else "> 0",  # in the text, as an index is chosen by it
-        )
+        statement = _claiming(self.model, is_first_attempt=is_first_attempt)
         parameters = {
             "model_version": model_version.pk,
             "limit": limit,
             "lease": lease,
         }
-        return sorted(self.raw(statement, parameters), key=attrgetter(*order))
+        with connection.cursor() as cursor:
+            prepare(cursor, statement)
+        return sorted(self.raw(statement.call, parameters), key=attrgetter(*order))
+
+
+@cache
+def _claiming(kind: type[Job], *, is_first_attempt: bool) -> Prepared:
+    statement = CLAIM.format(
+        table=kind._meta.db_table,
+        is_of_model=kind.IS_OF_MODEL,
+        order=", ".join(kind.CLAIM_ORDER),
+        # By name: what is prepared must give the same columns for as long as it lives, whatever a migration adds.
+        columns=", ".join(f"job.{field.column}" for field in kind._meta.concrete_fields),
+        attempt="= 0" if is_first_attempt else "> 0",  # in the text, as an index is chosen by it
+    )
+    name = f"claim_{kind._meta.db_table}{'' if is_first_attempt else '_again'}"
+    return Prepared(name, statement, {"model_version": "bigint", "limit": "bigint", "lease": "interval"})
 
 
 class Job(models.Model):

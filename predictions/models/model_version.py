@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Now
+
+from idc_site.postgres.prepared import Prepared, prepare
 
 LISTED = 50
 
@@ -33,6 +35,8 @@ WHERE explanation.status = 'queued' AND answered.model_version_id = version.id
     AND explanation.next_attempt_at <= statement_timestamp()
 ORDER BY explanation.id LIMIT 1
 """
+WITH_PREDICTIONS = Prepared("with_waiting_work", WAITING.format(first=FIRST_PREDICTION), {})
+WITH_EXPLANATIONS = Prepared("with_waiting_explanations", WAITING.format(first=FIRST_EXPLANATION), {})
 
 
 class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
@@ -52,11 +56,16 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
         Each with `urgency`, the priority of its first, and `has_retried`: whether some had an attempt before.
         """
-        return list(self.raw(WAITING.format(first=FIRST_PREDICTION)))
+        return self._prepared(WITH_PREDICTIONS)
 
     def with_waiting_explanations(self) -> list[ModelVersion]:
         """Versions whose answers someone wants explained, and that can be claimed. Without their cards."""
-        return list(self.raw(WAITING.format(first=FIRST_EXPLANATION)))
+        return self._prepared(WITH_EXPLANATIONS)
+
+    def _prepared(self, statement: Prepared) -> list[ModelVersion]:
+        with connection.cursor() as cursor:
+            prepare(cursor, statement)
+        return list(self.raw(statement.call))
 
 
 class ModelVersion(models.Model):

@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 
 from accounts.models import User
+from idc_site.postgres.prepared import Prepared, execute
 from ml.engine import EngineOutput
 from predictions.exceptions import NotRetryable, PixelsDropped
 from predictions.models import Event, Explanation, Job, Prediction, Priority, Status
@@ -32,10 +33,12 @@ WORKER_LOST = gettext_noop("The analysis was interrupted each time it was tried.
 # A patch is locked before what was answered about it, as everywhere: a trigger writes the answer beside the patch, and
 # whoever shares, sends again or deletes it holds the patch and then wants the row. What is marked to be forgotten by
 # then is left out, unless it is named: its pixels go in the transaction of its answer, and others need none.
-FINISH = """
+FINISH = Prepared(
+    "finish",
+    """
 WITH locked AS MATERIALIZED (
-SELECT id, is_to_be_forgotten AND id <> ALL(%(to_forget)s::bigint[]) AS is_marked
-FROM predictions_patch WHERE id = ANY(%(patches)s::bigint[]) ORDER BY id FOR NO KEY UPDATE
+SELECT id, is_to_be_forgotten AND id <> ALL(%(to_forget)s) AS is_marked
+FROM predictions_patch WHERE id = ANY(%(patches)s) ORDER BY id FOR NO KEY UPDATE
 ), marked AS MATERIALIZED (
 SELECT coalesce(array_agg(id) FILTER (WHERE is_marked), '{}') AS patches FROM locked
 ), finished AS (
@@ -44,14 +47,25 @@ SET status = 'succeeded', probability = answer.probability, embedding = answer.e
     flags = string_to_array(answer.flags, ','), finished_at = clock_timestamp(), lease_until = NULL,
     error_code = '', error_message = ''
 FROM unnest(
-    %(ids)s::bigint[], %(attempts)s::int[], %(probabilities)s::float8[], %(embeddings)s::bytea[], %(flags)s::text[]
+    %(ids)s, %(attempts)s, %(probabilities)s, %(embeddings)s, %(flags)s
 ) AS answer(id, attempt, probability, embedding, flags), marked
 WHERE job.id = answer.id AND job.status = 'running' AND job.attempt = answer.attempt
     AND job.patch_id <> ALL(marked.patches)
 RETURNING job.id
 )
 SELECT count(*), pg_notify(%(channel)s, string_agg(id::text, ',')), (SELECT patches FROM marked) FROM finished
-"""
+""",
+    {
+        "patches": "bigint[]",
+        "to_forget": "bigint[]",
+        "ids": "bigint[]",
+        "attempts": "int[]",
+        "probabilities": "float8[]",
+        "embeddings": "bytea[]",
+        "flags": "text[]",
+        "channel": "text",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -87,8 +101,8 @@ def _finish(
 ) -> tuple[int, list[int]]:
     """How many were finished; and the patches left out, as they are to be forgotten and not in `to_forget`."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            FINISH,
+        execute(
+            cursor,
             {
                 "patches": [job.patch_id for job in jobs],
                 "to_forget": list(to_forget),
@@ -102,6 +116,7 @@ def _finish(
                 "flags": [",".join(codes) for codes in flags],
                 "channel": FINISHED,
             },
+            FINISH,
         )
         finished, _, marked = cursor.fetchone()
     return int(finished), marked

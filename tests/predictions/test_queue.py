@@ -54,6 +54,17 @@ def test_a_claim_is_of_one_model_version(owner: User, model_version: ModelVersio
     assert list(ModelVersion.objects.with_waiting_work()) == [other]
 
 
+def test_what_a_migration_adds_disturbs_no_worker(owner: User, model_version: ModelVersion) -> None:
+    first, second = submit_drawn(owner, 1, 2)
+    with connection.cursor() as cursor:
+        for number, row in enumerate((first, second)):
+            assert list(ModelVersion.objects.with_waiting_work()) == [model_version]
+            assert claim(model_version, 1) == [row]
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            for table in ("predictions_prediction", "predictions_modelversion"):
+                cursor.execute(f"ALTER TABLE {table} ADD COLUMN new_{number} int")
+
+
 def test_what_is_not_due_is_not_claimed(owner: User, model_version: ModelVersion) -> None:
     submit_drawn(owner, 1)
     Prediction.objects.update(next_attempt_at=Now() + timedelta(minutes=1))
