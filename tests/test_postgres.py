@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, ProgrammingError, close_old_connections, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from idc_site.postgres.prepared import Prepared, execute
+from idc_site.postgres.prepared import PLANS_SECONDS, Prepared, execute
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ADD = Prepared("add_up", "SELECT %(first)s + %(second)s", {"first": "int", "second": "int"})
@@ -88,3 +88,22 @@ def test_what_cannot_be_prepared_is_tried_again_and_an_error_of_djangos() -> Non
     for _ in range(2):
         with connection.cursor() as cursor, pytest.raises(ProgrammingError):
             execute(cursor, {}, odd)
+
+
+def test_a_plan_does_not_outlive_the_size_of_its_table() -> None:
+    find = Prepared("find_number", "SELECT id FROM numbers WHERE id = ANY(%(ids)s)", {"ids": "int[]"})
+    with connection.cursor() as cursor:
+
+        def plan() -> str:
+            for _ in range(8):  # the first five are planned for their values
+                execute(cursor, {"ids": [1, 2]}, find)
+            cursor.execute("EXPLAIN EXECUTE find_number (ARRAY[1, 2])")
+            return str(cursor.fetchone()[0]).split(" on ")[0].split(" using ")[0]
+
+        cursor.execute("CREATE TEMP TABLE numbers (id int PRIMARY KEY)")
+        cursor.execute("ANALYZE numbers")
+        assert plan() == "Seq Scan"
+        cursor.execute("INSERT INTO numbers SELECT * FROM generate_series(1, 20000)")
+        connection.planned_at -= PLANS_SECONDS
+        assert plan() != "Seq Scan"
+        cursor.execute("DROP TABLE numbers")

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import select
+import time
 from typing import Any
 
 from django.db.backends.postgresql import base
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """prepared: the names of what this connection has prepared (prepared.py)."""
+    """prepared: the names of what this connection has prepared (prepared.py). planned_at: since when its plans hold."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.prepared: set[str] = set()
+        self.planned_at = 0.0
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
         self.prepared = set()  # they ended with the connection before
+        self.planned_at = time.monotonic()
 
     def is_usable(self) -> bool:
         """Django asks for `SELECT 1` at each request, which is one more message to and fro.

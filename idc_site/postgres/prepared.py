@@ -1,16 +1,21 @@
-"""Statements that PostgreSQL parses and plans once a connection, and not at each request.
+"""Statements that PostgreSQL parses once a connection, and plans every other second, and not at each request.
 
 To understand and plan the statements of a small upload took PostgreSQL nearly half of its time (docs/performance.md).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from django.db.backends.utils import CursorWrapper
+
+# A plan that was made for an empty table reads all of it when it is full: with 200,000 rows a claim took three seconds.
+# PostgreSQL makes it anew when it has counted the rows again, which may take it a minute.
+PLANS_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,17 @@ def execute(cursor: CursorWrapper, parameters: Mapping[str, Any], *statements: P
 def prepare(cursor: CursorWrapper, *statements: Prepared) -> None:
     """So that whoever executes a `call` on this connection by other means (`raw`) can."""
     connection: Any = cursor.db
+    now = time.monotonic()
+    if now - connection.planned_at >= PLANS_SECONDS:
+        _say(connection, "DISCARD PLANS")
+        connection.planned_at = now
     for one in statements:
         if one.name not in connection.prepared:
-            # Not by Django's cursor, which counts the queries of a request: this is one of the connection's.
-            with connection.wrap_database_errors, connection.connection.cursor() as plain:
-                plain.execute(one.preparation)
+            _say(connection, one.preparation)
             connection.prepared.add(one.name)
+
+
+def _say(connection: Any, statement: str) -> None:
+    """Not by Django's cursor, which counts the queries of a request: this is one of the connection's."""
+    with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+        cursor.execute(statement)
