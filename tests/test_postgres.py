@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, ProgrammingError, close_old_connections, connection, transaction
+from django.db import (
+    DatabaseError,
+    NotSupportedError,
+    ProgrammingError,
+    close_old_connections,
+    connection,
+    transaction,
+)
 from django.test.utils import CaptureQueriesContext
 
 from idc_site.postgres import prepared
@@ -108,3 +116,31 @@ def test_a_plan_does_not_outlive_the_size_of_its_table(monkeypatch: pytest.Monke
         monkeypatch.setattr(prepared, "PLANS_SECONDS", 0.0)
         assert plan() != "Seq Scan"
         cursor.execute("DROP TABLE numbers")
+
+
+@pytest.fixture
+def a_changed_column() -> Iterator[Prepared]:
+    """A statement that was prepared when its column was shorter."""
+    read = Prepared("read_word", "SELECT word FROM words", {})
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE words (word varchar(4)); INSERT INTO words VALUES ('abcd')")
+        execute(cursor, {}, read)
+        cursor.execute("ALTER TABLE words ALTER COLUMN word TYPE varchar(9)")
+    yield read
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE words")
+
+
+def test_a_statement_follows_a_migration_that_changes_a_columns_type(a_changed_column: Prepared) -> None:
+    with connection.cursor() as cursor:
+        execute(cursor, {}, a_changed_column)
+        assert cursor.fetchall() == [("abcd",)]
+
+
+def test_in_a_transaction_it_follows_with_the_next_request(a_changed_column: Prepared) -> None:
+    with pytest.raises(NotSupportedError), transaction.atomic(), connection.cursor() as cursor:
+        execute(cursor, {}, a_changed_column)
+    close_old_connections()  # as each request ends
+    with connection.cursor() as cursor:
+        execute(cursor, {}, a_changed_column)
+        assert cursor.fetchall() == [("abcd",)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from django.db import NotSupportedError
 from django.db.backends.utils import CursorWrapper
 
 # A plan that was made for an empty table reads all of it when it is full: with 200,000 rows a claim took three seconds.
@@ -48,7 +49,18 @@ def _in_brackets(parts: Iterable[str]) -> str:
 def execute(cursor: CursorWrapper, parameters: Mapping[str, Any], *statements: Prepared) -> None:
     """The statements in one message; the cursor has the result of the last. They may share parameters."""
     prepare(cursor, *statements)
-    cursor.execute("; ".join(one.call for one in statements), parameters)
+    call = "; ".join(one.call for one in statements)
+    try:
+        cursor.execute(call, parameters)
+    except NotSupportedError:  # a migration has changed the type of a column, and what is prepared cannot follow
+        connection: Any = cursor.db
+        if connection.in_atomic_block:
+            connection.close_at = time.monotonic()  # the next request has a new one
+            raise
+        _say(connection, "DEALLOCATE ALL")
+        connection.prepared.clear()
+        prepare(cursor, *statements)
+        cursor.execute(call, parameters)
 
 
 def prepare(cursor: CursorWrapper, *statements: Prepared) -> None:

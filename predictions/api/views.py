@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
+from django.db import Error
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -110,7 +111,10 @@ class PredictionList(APIView):
         rejected = rejected_json(submission.rejected)
         if not submission.batch or len(rejected) == len(submission.items):
             return _none_accepted(rejected)
-        is_answered = bool(seconds) and _wait(submission.accepted, seconds)
+        try:
+            is_answered = bool(seconds) and _wait(submission.accepted, seconds)
+        except Error:  # the database went away meanwhile: all is stored, and there to be asked for later
+            is_answered = False
         batch_id = str(submission.batch.uuid)
         body = {
             "batch": batch_id,

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.backends.utils import CursorWrapper
 
 from accounts.models import User
 from ml.card import MODELS
 from predictions import services
-from predictions.models import ModelVersion
+from predictions.models import ModelVersion, Prediction
 from predictions.waiting import Ear
 from tests import pictures
 from tests.factories import make_token, submit_drawn
@@ -115,6 +116,26 @@ def test_a_listener_that_is_cut_off_comes_back(processes: Processes, owner: User
         wait_for(is_back, what=processes.log("web"))
     assert waiter.send(3)[0] == 200
     assert "Listening for answers failed" in processes.log("web")
+
+
+def test_who_waits_while_the_database_goes_away_gets_202_as_all_is_stored(processes: Processes, owner: User) -> None:
+    waiter = Waiter(processes.start_web(), make_token(owner), seconds=4)
+    with ThreadPoolExecutor(1) as pool, connection.cursor() as cursor:
+        sent = pool.submit(waiter.send, 1)
+        wait_for(Prediction.objects.exists, what="what was sent")
+        wait_for(lambda: "LISTEN" in _others(cursor), what="the listener")
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        status, body, _ = sent.result()
+    (prediction,) = body["predictions"]
+    assert (status, prediction["id"], prediction["status"]) == (202, str(Prediction.objects.get().uuid), "queued")
+
+
+def _others(cursor: CursorWrapper) -> str:
+    cursor.execute("SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE datname = current_database()")
+    return str(cursor.fetchone())
 
 
 def test_what_was_finished_between_commit_and_waiting_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
