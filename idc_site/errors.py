@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
-from django.db import InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
@@ -121,9 +121,16 @@ def request_too_large(request: HttpRequest, *, megabytes: int) -> HttpResponse:
     )
 
 
+def is_database_away(error: BaseException | None) -> bool:
+    """Whether the database did not answer. A connection that breaks in the midst of an answer is psycopg2's bare
+    DatabaseError, without a code of PostgreSQL's."""
+    is_bare = type(error) is DatabaseError and getattr(error.__cause__, "pgcode", None) is None
+    return is_bare or isinstance(error, OperationalError | InterfaceError)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """500; or 503 when the database did not answer, which is no fault of the request and passes."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+    if is_database_away(sys.exc_info()[1]):
         response = error_response(
             request,
             status=503,

@@ -84,6 +84,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "idc_site.middleware.PolicyMiddleware",  # before all that answers by itself
     "idc_site.middleware.PrivateMiddleware",
     "idc_site.middleware.RequestSizeMiddleware",
     "idc_site.rate_limits.RateLimitMiddleware",
@@ -94,7 +95,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "idc_site.middleware.PolicyMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -126,7 +126,7 @@ required("DATABASE_URL", "postgresql://user:password@host/database")
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", conn_max_age=60, conn_health_checks=True)}
 if DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: the queue needs its row locks.")
-DATABASES["default"]["ENGINE"] = "idc_site.postgres"
+DATABASES["default"]["ENGINE"] = "idc_site.postgres"  # Django's own, with two differences
 STATEMENT_TIMEOUT_MS = env.int("STATEMENT_TIMEOUT_MS", 15_000, validate=validate.Range(min=100))
 DATABASES["default"].setdefault("OPTIONS", {})
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", 5)

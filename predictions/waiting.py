@@ -17,9 +17,10 @@ from itertools import islice
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, Error, InterfaceError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from idc_site.errors import is_database_away
 from idc_site.postgres.prepared import Prepared, execute
 
 logger = logging.getLogger(__name__)
@@ -157,6 +158,20 @@ def wait_until_finished(keys: Collection[int], *, seconds: float) -> bool:
             return True
     finally:
         _ear.places.release()
+
+
+@contextmanager
+def known_suffices() -> Iterator[None]:
+    """For what is read after all is stored: where the database is away by then, the answer is what is known already.
+
+    An error would say that nothing was stored.
+    """
+    try:
+        yield
+    except Error as error:
+        if not is_database_away(error):
+            raise
+        logger.warning("The database went away while a request waited for answers (%s).", error)
 
 
 def read_answers(keys: Collection[int]) -> list[tuple[Any, ...]]:

@@ -20,7 +20,7 @@ from predictions.api.schema import PREDICTION, QUEUED, WAITING, location
 from predictions.api.serializers import PredictionSerializer, RerunSerializer, prediction_json
 from predictions.exceptions import NotRetryable, PixelsDropped, QuotaExceeded, StaysPrivate
 from predictions.models import Prediction, Visibility
-from predictions.waiting import wait_until_finished
+from predictions.waiting import known_suffices, wait_until_finished
 
 
 class Share(APIView):
@@ -101,9 +101,11 @@ class Rerun(APIView):
         asked = services.ask(
             patch=prediction.patch, model_version=model_version, actor=user_of(request), token=token_of(request)
         )
-        if seconds and not asked.is_finished:
-            wait_until_finished({asked.pk}, seconds=seconds)
-        return _queued(request, own_prediction(request, asked.uuid), waited=seconds)
+        with known_suffices():
+            if seconds and not asked.is_finished:
+                wait_until_finished({asked.pk}, seconds=seconds)
+            asked = own_prediction(request, asked.uuid)
+        return _queued(request, asked, waited=seconds)
 
 
 def _set_visibility(request: Request, prediction_id: UUID, visibility: Visibility) -> Response:

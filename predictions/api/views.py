@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.db import Error
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
@@ -62,7 +61,7 @@ from predictions.filters import HistoryFilter
 from predictions.models import Patch, Source, Visibility
 from predictions.uploads import ReceivedFile, receive
 from predictions.views import image_response
-from predictions.waiting import ANSWER, read_answers, wait_until_finished
+from predictions.waiting import ANSWER, known_suffices, read_answers, wait_until_finished
 
 # Keeps nothing of a request, so one is there for all: to make one takes longer than to decode a patch.
 CHOICES = SubmitSerializer()
@@ -111,10 +110,9 @@ class PredictionList(APIView):
         rejected = rejected_json(submission.rejected)
         if not submission.batch or len(rejected) == len(submission.items):
             return _none_accepted(rejected)
-        try:
+        is_answered = False
+        with known_suffices():
             is_answered = bool(seconds) and _wait(submission.accepted, seconds)
-        except Error:  # the database went away meanwhile: all is stored, and there to be asked for later
-            is_answered = False
         batch_id = str(submission.batch.uuid)
         body = {
             "batch": batch_id,

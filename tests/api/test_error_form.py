@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import OperationalError
+from django.db import DatabaseError, IntegrityError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
@@ -184,6 +184,8 @@ class Boom:
     failures = {
         "bug": (RuntimeError("secret"), 500, "server_error"),
         "database": (OperationalError("secret"), 503, "unavailable"),
+        "cut_off": (DatabaseError("secret: server closed the connection unexpectedly"), 503, "unavailable"),
+        "broken_rule": (IntegrityError("secret"), 500, "server_error"),
         "permission": (PermissionDenied("secret"), 403, "permission_denied"),
         "suspicious": (SuspiciousOperation("secret"), 400, "bad_request"),
     }

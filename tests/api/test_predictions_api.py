@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, RequestFactory
+from django.test.utils import override_script_prefix
 from django.utils import timezone
 from pytest_django import Settings
 from rest_framework.request import Request
@@ -17,7 +18,7 @@ from rest_framework.serializers import Serializer
 from accounts.models import ApiToken, Scope, User
 from ml.formats import MESSAGES
 from predictions import services
-from predictions.api.serializers import PredictionSerializer, serializer_context
+from predictions.api.serializers import PredictionSerializer, around_id, serializer_context
 from predictions.models import Batch, ModelVersion, Patch, Prediction, Visibility
 from tests import pictures
 from tests.factories import answer, fail, make_token, submit_drawn
@@ -358,3 +359,15 @@ def test_lists_need_a_fixed_number_of_queries(api: Api, owner: User, django_asse
     submit_drawn(owner, *range(40))
     with django_assert_max_num_queries(5):
         assert len(api.get(limit=40).json()["results"]) == 40
+
+
+def test_addresses_follow_the_host_and_the_prefix_of_each_request(rf: RequestFactory, settings: Settings) -> None:
+    settings.ALLOWED_HOSTS = ["one.example", "two.example"]
+    begins = {}
+    for host, prefix in (("one.example", "/"), ("two.example", "/below/"), ("one.example", "/")):
+        with override_script_prefix(prefix):
+            begins[host, prefix] = around_id("api:image", Request(rf.get("/", headers={"host": host})))
+    assert begins == {
+        ("one.example", "/"): ("http://one.example/api/v1/predictions/", "/image.png"),
+        ("two.example", "/below/"): ("http://two.example/below/api/v1/predictions/", "/image.png"),
+    }

@@ -118,19 +118,26 @@ def test_a_listener_that_is_cut_off_comes_back(processes: Processes, owner: User
     assert "Listening for answers failed" in processes.log("web")
 
 
-def test_who_waits_while_the_database_goes_away_gets_202_as_all_is_stored(processes: Processes, owner: User) -> None:
+@pytest.mark.parametrize("is_rerun", [False, True])
+def test_who_waits_while_the_database_goes_away_gets_202_as_all_is_stored(
+    processes: Processes, owner: User, model_version: ModelVersion, is_rerun: bool
+) -> None:
     waiter = Waiter(processes.start_web(), make_token(owner), seconds=4)
+    services.register_model(folder=MODELS / "resnet18-1")
+    (first,) = submit_drawn(owner, 1)
     with ThreadPoolExecutor(1) as pool, connection.cursor() as cursor:
-        sent = pool.submit(waiter.send, 1)
-        wait_for(Prediction.objects.exists, what="what was sent")
+        sent = pool.submit(waiter.ask, str(first.uuid), "resnet18-1") if is_rerun else pool.submit(waiter.send, 2)
+        wait_for(lambda: Prediction.objects.count() == 2, what="what was sent")
         wait_for(lambda: "LISTEN" in _others(cursor), what="the listener")
         cursor.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         status, body, _ = sent.result()
-    (prediction,) = body["predictions"]
-    assert (status, prediction["id"], prediction["status"]) == (202, str(Prediction.objects.get().uuid), "queued")
+    prediction = body if is_rerun else body["predictions"][0]
+    second = Prediction.objects.exclude(pk=first.pk).get()
+    assert (status, prediction["id"], prediction["status"]) == (202, str(second.uuid), "queued")
+    assert "went away while a request waited" in processes.log("web")
 
 
 def _others(cursor: CursorWrapper) -> str:

@@ -347,6 +347,15 @@ def test_every_page_forbids_foreign_and_inline_scripts(client: Client) -> None:
     assert not re.search(r"<style|style=|<script(?![^>]*\ssrc=)|\son\w+=", page)
 
 
+@pytest.mark.parametrize(
+    ("path", "host"), [("/a%00b", "testserver"), ("/", "foreign.example"), ("/gallery", "testserver")]
+)
+def test_so_does_what_no_view_has_answered(client: Client, path: str, host: str) -> None:
+    answered = client.get(path, headers={"host": host})
+    assert answered.status_code in (301, 400)
+    assert "script-src 'self'" in answered["Content-Security-Policy"]
+
+
 def test_an_oversized_request_is_refused_before_it_is_read(signed_in: Client, settings: Settings) -> None:
     settings.REQUEST_MEGABYTES = 1
     response = signed_in.post(reverse("predictions:new"), {"image": file(bytes(2_000_000))})
