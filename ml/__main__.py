@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         _complain(in_words(error))
         return 2
     except KeyboardInterrupt:
-        print("Stopped. A run of `train` or `crossvalidate` goes on with the same command.", file=sys.stderr)
+        resumes = options.run in (_train, _crossvalidate)
+        print("Stopped. The same command goes on with this run." if resumes else "Stopped.", file=sys.stderr)
         return 130
 
 

@@ -72,7 +72,9 @@ def heatmap_response(request: HttpRequest, prediction: Prediction, *, user: User
     if found and found.status == Status.FAILED:
         raise ExplanationFailed
     if found is None or not found.is_finished:
-        return HttpResponse(status=202, headers={"Retry-After": str(RETRY_SECONDS), "Cache-Control": "no-store"})
+        coming = HttpResponse(status=202, headers={"Retry-After": str(RETRY_SECONDS), "Cache-Control": "no-store"})
+        del coming["Content-Type"]  # it has no body
+        return coming
     response = private_png(request, etag=f"{prediction.uuid}-{found.attempt}", read=lambda: cast(bytes, found.png))
     response["X-Model-SHA256"] = prediction.model_version.sha256
     return response

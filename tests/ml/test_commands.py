@@ -192,3 +192,21 @@ def test_a_kind_of_which_there_is_no_picture_has_no_rate() -> None:
     found = gate_rates.rates([])
     assert found == {"n": 0, "flagged": None, "flags": {}}
     assert gate_rates.table({"reduced": found}).splitlines()[1].split() == ["reduced", "0", "-"]
+
+
+@pytest.mark.parametrize(
+    ("called", "arguments", "said"),
+    [
+        ("_predict", ["predict", "a.png"], "Stopped.\n"),
+        ("_train", ["train", "--data", "a.zip", "--run", "run"], "Stopped. The same command goes on with this run.\n"),
+    ],
+)
+def test_whoever_stops_a_command_is_told_whether_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], called: str, arguments: list[str], said: str
+) -> None:
+    def stopped(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, called, stopped)
+    assert command.main(arguments) == 130
+    assert capsys.readouterr().err == said

@@ -251,7 +251,8 @@ def test_a_program_asks_and_asks_again_until_the_map_is_there(owner: User, model
     client = api(owner)
     for _ in range(2):  # the answer itself is awaited
         response = client.get(heatmap_of(mine))
-        assert (response.status_code, response["Retry-After"]) == (202, "1")
+        assert (response.status_code, response["Retry-After"], response.content) == (202, "1", b"")
+        assert "Content-Type" not in response
     assert not Explanation.objects.exists()
     services.drain()
     assert client.get(heatmap_of(mine)).status_code == 202
