@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, connections
-from django.db.models import JSONField, Model
+from django.db.models import NOT_PROVIDED, JSONField, Model
+from django.db.models.base import ModelState
 from django.db.models.expressions import DatabaseDefault
 from psycopg2.extras import Json
 
@@ -24,6 +25,8 @@ CHUNK = 1 << 20  # characters or bytes that are sent at once
 AT_ONCE = 1000  # rows, so that their text stays within a few megabytes
 ESCAPED = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 NULL = "\\N"
+
+AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 class Column(NamedTuple):
@@ -34,6 +37,21 @@ class Column(NamedTuple):
     is_key: bool
     is_json: bool
     is_array: bool
+
+
+def alike(pattern: AnyModel, **values: Any) -> AnyModel:
+    """Another new row, which holds what `pattern` holds, except for these values and what a default makes for each row.
+
+    A model's constructor looks at every field each time: for rows of an upload it took four times as long.
+    """
+    row = type(pattern).__new__(type(pattern))
+    vars(row).update(vars(pattern), _state=ModelState())
+    row._state.fields_cache = pattern._state.fields_cache.copy()
+    for attribute, default in _made_for_each(type(pattern)):
+        setattr(row, attribute, default())
+    for name, value in values.items():
+        setattr(row, name, value)
+    return row
 
 
 def insert(*tables: Sequence[Model]) -> None:
@@ -75,6 +93,13 @@ def _columns(kind: type[Model]) -> list[Column]:
         )
         for field in kind._meta.concrete_fields
     ]
+
+
+@cache
+def _made_for_each(kind: type[Model]) -> list[tuple[str, Callable[[], Any]]]:
+    """The fields whose default is a function, and it."""
+    fields = ((field.attname, field.default) for field in kind._meta.concrete_fields)
+    return [(name, default) for name, default in fields if callable(default) and default is not NOT_PROVIDED]
 
 
 def _is_left_out(row: Model, column: Column) -> bool:

@@ -133,20 +133,23 @@ def submit(
     asked = [patch for digest, patch in known.items() if digest not in refused]
     _ask_again(asked, model_version=found.model_version, priority=priority)
     settle(asked, decoded, owner=owner, forget=forget)
+    pattern = Patch(
+        owner=owner,
+        um_per_pixel=um_per_pixel,
+        visibility=visibility,
+        is_to_be_forgotten=forget,
+        source=source,
+        created_at=now,
+    )
     new = {
-        digest: Patch(
-            pk=key,
-            owner=owner,
+        digest: bulk.alike(
+            pattern,
+            id=key,
             sha256=digest,
             source_width=patch.width,
             source_height=patch.height,
-            um_per_pixel=um_per_pixel,
             original_name=file.name,
-            visibility=visibility,
-            is_to_be_forgotten=forget,
             quality={"notes": _notes(patch)},
-            source=source,
-            created_at=now,
         )
         for key, (digest, file) in zip(found.patch_keys, decoded.items(), strict=True)
         if digest not in known and (patch := file.patch)
@@ -237,17 +240,16 @@ def _first_predictions(
     patches: Iterable[Patch], keys: Iterable[int], *, model_version: ModelVersion, priority: Priority, now: datetime
 ) -> list[Prediction]:
     """For each new patch a prediction to be made by the active model, which is its current one."""
+    pattern = Prediction(
+        model_version=model_version,
+        threshold=model_version.threshold,
+        priority=priority,
+        queued_at=now,
+        next_attempt_at=now,
+    )
     predictions = []
     for patch, key in zip(patches, keys, strict=False):  # there are keys for known patches too
-        prediction = Prediction(
-            pk=key,
-            patch=patch,
-            model_version=model_version,
-            threshold=model_version.threshold,
-            priority=priority,
-            queued_at=now,
-            next_attempt_at=now,
-        )
+        prediction = bulk.alike(pattern, id=key, patch=patch)
         patch.current_prediction = prediction
         predictions.append(prediction)
     return predictions

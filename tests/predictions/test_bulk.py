@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import User
-from predictions.models import Batch, BatchItem, Event, Source
+from predictions.models import Batch, BatchItem, Event, ModelVersion, Patch, Prediction, Priority, Source
 from predictions.services import bulk
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
@@ -51,3 +51,22 @@ def test_a_value_that_breaks_a_constraint_is_refused(owner: User) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         bulk.insert([Batch(uuid=twice, owner=owner, source=Source.API) for _ in range(2)])
     assert not Batch.objects.exists()
+
+
+def test_rows_that_are_alike_share_what_the_pattern_holds_and_nothing_that_is_made_for_each(owner: User) -> None:
+    pattern = Prediction(model_version=ModelVersion(pk=7, version="one"), threshold=0.4, priority=Priority.BULK)
+    patches = [Patch(pk=key, owner=owner) for key in (1, 2)]
+    rows = [bulk.alike(pattern, id=patch.pk, patch=patch) for patch in patches]
+    made = [
+        Prediction(pk=patch.pk, patch=patch, model_version=pattern.model_version, threshold=0.4) for patch in patches
+    ]
+
+    def held(row: Prediction) -> dict[str, object]:
+        own = {"_state", "uuid", "next_attempt_at", "queued_at"}  # compared by identity, or random
+        return {name: value for name, value in vars(row).items() if name not in own}
+
+    assert [held(row) for row in rows] == [held(row) | {"priority": Priority.BULK} for row in made]
+    assert [vars(row._state) for row in rows] == [vars(row._state) for row in made]
+    assert len({row.uuid for row in (pattern, *rows)}) == 3
+    rows[0].flags.append("scale")
+    assert [row.flags for row in (*rows, pattern)] == [["scale"], [], []]
