@@ -100,7 +100,9 @@ def test_what_cannot_be_prepared_is_tried_again_and_an_error_of_djangos() -> Non
 
 
 def test_a_plan_does_not_outlive_the_size_of_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "LOOK_SECONDS", 0.0)
     find = Prepared("find_number", "SELECT id FROM numbers WHERE id = ANY(%(ids)s)", {"ids": "int[]"})
+    wrapper: Any = connection
     with connection.cursor() as cursor:
 
         def plan() -> str:
@@ -109,12 +111,19 @@ def test_a_plan_does_not_outlive_the_size_of_its_table(monkeypatch: pytest.Monke
             cursor.execute("EXPLAIN EXECUTE find_number (ARRAY[1, 2])")
             return str(cursor.fetchone()[0]).split(" on ")[0].split(" using ")[0]
 
+        def add(first: int, last: int) -> None:
+            cursor.execute("INSERT INTO numbers SELECT * FROM generate_series(%s, %s)", [first, last])
+            cursor.execute("SELECT pg_stat_force_next_flush()")  # else the rows are counted a second later
+
         cursor.execute("CREATE TEMP TABLE numbers (id int PRIMARY KEY)")
         cursor.execute("ANALYZE numbers")
         assert plan() == "Seq Scan"
-        cursor.execute("INSERT INTO numbers SELECT * FROM generate_series(1, 20000)")
-        monkeypatch.setattr(prepared, "PLANS_SECONDS", 0.0)
+        add(1, 20_000)
         assert plan() != "Seq Scan"
+        planned_for = wrapper.planned_for
+        add(20_001, 20_100)
+        assert plan() != "Seq Scan"
+        assert wrapper.planned_for == planned_for  # a few more are no reason to plan anew
         cursor.execute("DROP TABLE numbers")
 
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import select
-import time
 from typing import Any
 
 from django.db.backends.postgresql import base
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """prepared: the names of what this connection has prepared (prepared.py). planned_at: since when its plans hold."""
+    """prepared: the names of what this connection has prepared (prepared.py).
+
+    planned_for: how large the tables were for which its plans were made (SIZES). looked_at: when that was seen last.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.prepared: set[str] = set()
-        self.planned_at = 0.0
+        self.planned_for: float | None = None
+        self.looked_at = -math.inf
 
     def init_connection_state(self) -> None:
         super().init_connection_state()
         self.prepared = set()  # they ended with the connection before
-        self.planned_at = time.monotonic()
+        self.planned_for, self.looked_at = None, -math.inf
 
     def is_usable(self) -> bool:
         """Django asks for `SELECT 1` at each request, which is one more message to and fro.

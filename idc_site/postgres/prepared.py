@@ -1,4 +1,4 @@
-"""Statements that PostgreSQL parses once a connection, and plans every other second, and not at each request.
+"""Statements that PostgreSQL parses once a connection, and plans as tables grow, and not at each request.
 
 To understand and plan the statements of a small upload took PostgreSQL nearly half of its time (docs/performance.md).
 """
@@ -15,8 +15,10 @@ from django.db import NotSupportedError
 from django.db.backends.utils import CursorWrapper
 
 # A plan that was made for an empty table reads all of it when it is full: with 200,000 rows a claim took three seconds.
-# PostgreSQL makes it anew when it has counted the rows again, which may take it a minute.
-PLANS_SECONDS = 2.0
+# PostgreSQL makes it anew when it has analysed the table, which may take it a minute. What it counts meanwhile, a few
+# seconds late, gives another sum here when a table has grown or shrunk by a factor of about e.
+LOOK_SECONDS = 2.0
+SIZES = "SELECT sum(floor(ln(1 + pg_stat_get_live_tuples(oid)))) FROM pg_class WHERE relkind = 'r'"
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,19 @@ def prepare(cursor: CursorWrapper, *statements: Prepared) -> None:
     """So that whoever executes a `call` on this connection by other means (`raw`) can."""
     connection: Any = cursor.db
     now = time.monotonic()
-    if now - connection.planned_at >= PLANS_SECONDS:
-        _say(connection, "DISCARD PLANS")
-        connection.planned_at = now
+    if now - connection.looked_at >= LOOK_SECONDS:
+        ((sizes,),) = _say(connection, SIZES)
+        if sizes != connection.planned_for:
+            _say(connection, "DISCARD PLANS")
+        connection.planned_for, connection.looked_at = sizes, now
     for one in statements:
         if one.name not in connection.prepared:
             _say(connection, one.preparation)
             connection.prepared.add(one.name)
 
 
-def _say(connection: Any, statement: str) -> None:
+def _say(connection: Any, statement: str) -> list[tuple[Any, ...]]:
     """Not by Django's cursor, which counts the queries of a request: this is one of the connection's."""
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
         cursor.execute(statement)
+        return list(cursor.fetchall()) if cursor.description else []
