@@ -18,7 +18,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.prepared: set[str] = set()
-        self.planned_for: float | None = None
+        self.planned_for: list[float] | None = None
         self.looked_at = -math.inf
 
     def init_connection_state(self) -> None:
