@@ -101,7 +101,8 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]  # of tokens: 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A new password revokes all tokens, whichever door it came by; a stronger hash of the old one none."""
         # Set between set_password and save, and by nothing else: Django itself asks it for the same purpose.
-        is_new_password = self._password is not None and self.pk is not None  # type: ignore[attr-defined]  # no stub
+        # `_password` is what `set_password` leaves until `save`; the stubs of Django do not know it.
+        is_new_password = self._password is not None and self.pk is not None  # type: ignore[attr-defined]
         with transaction.atomic():
             super().save(*args, **kwargs)
             if is_new_password:
