@@ -1,7 +1,8 @@
 """Requests that wait for answers: told by PostgreSQL's NOTIFY as soon as a worker has written them.
 
-One thread of the web process listens for all its waiting requests, on a connection of its own. It is a hint alone:
-whoever waits looks at the rows by themselves once a second, so a lost notification costs at most that.
+One thread of the web process listens for all its waiting requests, on a connection of its own, and reads what they wait
+for: a stack at once. It is a hint alone: whoever waits looks at the rows by themselves once a second, so a lost
+notification costs at most that.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import os
 import select
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import DatabaseError, Error, InterfaceError, connections
@@ -22,35 +24,58 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from idc_site.errors import is_database_away
 from idc_site.postgres.prepared import Prepared, execute
+from predictions.models.job import ENDED
 
 logger = logging.getLogger(__name__)
 
 FINISHED = "predictions_finished"  # payload: keys of predictions, with commas between them
+# Under its own name, as its last statement does not tell it from others.
+LISTEN = f"LISTEN {FINISHED}; SET application_name = 'waiting for answers'"
 FIRST_LOOK_SECONDS = 0.1  # at what was finished before this process began to listen
 LOOK_SECONDS = 1.0
-# What a worker writes into a prediction, as far as those who wait are told.
-ANSWER = ("status", "probability", "flags", "finished_at", "error_code", "error_message")
-# No join: to plan one takes longer than to read the rows of both.
-READ = "SELECT id, {columns} FROM predictions_prediction WHERE id = ANY(%(keys)s)"
-READ_ANSWERS = Prepared("read_answers", READ.format(columns=", ".join(ANSWER)), {"keys": "bigint[]"})
 REMEMBERED = 10_000  # keys heard last: what was finished between the commit of a request and its waiting
 IDLE_SECONDS = 60.0  # without anyone who waits, the listener ends
 PAUSE_SECONDS = 1.0  # before it connects again
 
 
+class Answer(NamedTuple):
+    """What a worker writes into a prediction, as far as those who wait are told. Field by field as in the model."""
+
+    status: str
+    probability: float | None
+    flags: list[str]
+    finished_at: datetime | None
+    error_code: str
+    error_message: str
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in ENDED
+
+
+# No join: to plan one takes longer than to read the rows of both.
+READ = "SELECT id, {columns} FROM predictions_prediction WHERE id = ANY(%(keys)s)"
+READ_ANSWERS = Prepared("read_answers", READ.format(columns=", ".join(Answer._fields)), {"keys": "bigint[]"})
+
+
 class Waiter:
     """A request that waits. left: the keys of its predictions that are not known to be finished.
 
-    is_late: nobody listened when it came, so what was finished by then is known by looking alone.
+    answers: of those that are, as far as they were told. is_late: nobody listened when it came, so what was finished by
+    then is known by looking alone.
     """
 
     def __init__(self, keys: Collection[int]) -> None:
         self.left = set(keys)
+        self.answers: dict[int, Answer] = {}
         self.is_late = True
         self.told = threading.Event()
 
-    def tell(self, keys: Collection[int]) -> None:
-        self.left.difference_update(keys)
+    def tell(self, keys: Set[int], answers: Mapping[int, Answer]) -> None:
+        """These are finished."""
+        mine = self.left & keys
+        self.answers.update({key: answers[key] for key in mine if key in answers})
+        self.left -= mine
         if not self.left:
             self.told.set()
 
@@ -71,7 +96,7 @@ class Ear:
         """A waiter that is told whenever one of these predictions is finished, or was just before."""
         waiter = Waiter(keys)
         with self._lock:
-            waiter.tell(self._heard.keys() & waiter.left)
+            waiter.tell(self._heard.keys() & waiter.left, {})
             waiter.is_late = not self._is_listening
             for key in keys:
                 self._waiting.setdefault(key, set()).add(waiter)
@@ -94,11 +119,10 @@ class Ear:
             try:
                 connection.ensure_connection()
                 with connection.cursor() as cursor:
-                    cursor.execute(f"LISTEN {FINISHED}")
+                    cursor.execute(LISTEN)
                 self._is_listening = True
                 while True:
-                    for payload in _heard(connection):
-                        self._tell({int(key) for key in payload.split(",") if key})
+                    self._hear(_told(connection))
                     if self._waiting:
                         heard_at = time.monotonic()
                     elif self._is_over(heard_at):
@@ -119,45 +143,52 @@ class Ear:
             self._process = 0
             return True
 
-    def _tell(self, keys: set[int]) -> None:
+    def _hear(self, keys: set[int]) -> None:
         with self._lock:
             self._heard.update(dict.fromkeys(keys))
             for key in list(islice(self._heard, max(len(self._heard) - REMEMBERED, 0))):
                 del self._heard[key]
-            for waiter in {waiter for key in keys for waiter in self._waiting.get(key, ())}:
-                waiter.tell(keys)
+            awaited = keys & self._waiting.keys()  # whoever comes after this knows them as heard
+        answers = read_answers(awaited) if awaited else {}
+        with self._lock:
+            for waiter in {waiter for key in awaited for waiter in self._waiting.get(key, ())}:
+                waiter.tell(keys, answers)
 
 
-def _heard(connection: BaseDatabaseWrapper) -> list[str]:
-    """The payloads of what was notified, after LOOK_SECONDS at the latest."""
+def _told(connection: BaseDatabaseWrapper) -> set[int]:
+    """The keys that were notified, after LOOK_SECONDS at the latest; also what came while answers were read."""
     with connection.wrap_database_errors:
-        if not select.select([connection.connection], [], [], LOOK_SECONDS)[0]:
-            return []
-        connection.connection.poll()
-        payloads = [notification.payload for notification in connection.connection.notifies]
-        connection.connection.notifies.clear()
-        return payloads
+        raw = connection.connection
+        if not raw.notifies and select.select([raw], [], [], LOOK_SECONDS)[0]:
+            raw.poll()
+        payloads = [notification.payload for notification in raw.notifies]
+        raw.notifies.clear()
+    return {int(key) for payload in payloads for key in payload.split(",") if key}
 
 
 _ear = Ear()
 
 
-def wait_until_finished(keys: Collection[int], *, seconds: float) -> bool:
-    """Whether all these predictions are finished in time. Past WAITING_REQUESTS of this process nobody waits more."""
+def wait_for_answers(keys: Collection[int], *, seconds: float) -> dict[int, Answer]:
+    """What is known of these predictions when all are finished, or the time is up; nothing of what is deleted.
+
+    Past WAITING_REQUESTS of this process nobody waits more.
+    """
     if not _ear.places.acquire(blocking=False):
-        return not _unfinished(keys)
+        return read_answers(keys)
     deadline = time.monotonic() + seconds
     try:
         with _ear.told_of(keys) as waiter:
             pause = FIRST_LOOK_SECONDS if waiter.is_late else LOOK_SECONDS
             while not waiter.told.wait(min(pause, max(deadline - time.monotonic(), 0))):
-                left = _unfinished(keys)
-                if not left or time.monotonic() >= deadline:
-                    return not left
+                answers = read_answers(keys)
+                if time.monotonic() >= deadline or all(answer.is_finished for answer in answers.values()):
+                    return answers
                 pause = LOOK_SECONDS
-            return True
     finally:
         _ear.places.release()
+    untold = set(keys) - waiter.answers.keys()  # finished before it was waited for
+    return waiter.answers | (read_answers(untold) if untold else {})
 
 
 @contextmanager
@@ -174,15 +205,8 @@ def known_suffices() -> Iterator[None]:
         logger.warning("The database went away while a request waited for answers (%s).", error)
 
 
-def read_answers(keys: Collection[int]) -> list[tuple[Any, ...]]:
-    """Of each of these predictions that is still there: its key, and ANSWER."""
+def read_answers(keys: Collection[int]) -> dict[int, Answer]:
+    """By key, of each of these predictions that is still there."""
     with connections["default"].cursor() as cursor:
         execute(cursor, {"keys": list(keys)}, READ_ANSWERS)
-        return list(cursor.fetchall())
-
-
-def _unfinished(keys: Collection[int]) -> list[int]:
-    statement = "SELECT id FROM predictions_prediction WHERE id = ANY(%s) AND status IN ('queued', 'running')"
-    with connections["default"].cursor() as cursor:
-        cursor.execute(statement, [list(keys)])
-        return [key for (key,) in cursor.fetchall()]
+        return {key: Answer(*answer) for key, *answer in cursor.fetchall()}

@@ -20,7 +20,7 @@ from predictions.api.schema import PREDICTION, QUEUED, WAITING, location
 from predictions.api.serializers import PredictionSerializer, RerunSerializer, prediction_json
 from predictions.exceptions import NotRetryable, PixelsDropped, QuotaExceeded, StaysPrivate
 from predictions.models import Prediction, Visibility
-from predictions.waiting import known_suffices, wait_until_finished
+from predictions.waiting import known_suffices, wait_for_answers
 
 
 class Share(APIView):
@@ -103,7 +103,7 @@ class Rerun(APIView):
         )
         with known_suffices():
             if seconds and not asked.is_finished:
-                wait_until_finished({asked.pk}, seconds=seconds)
+                wait_for_answers({asked.pk}, seconds=seconds)
             asked = own_prediction(request, asked.uuid)
         return _queued(request, asked, waited=seconds)
 

@@ -61,7 +61,7 @@ from predictions.filters import HistoryFilter
 from predictions.models import Patch, Source, Visibility
 from predictions.uploads import ReceivedFile, receive
 from predictions.views import image_response
-from predictions.waiting import ANSWER, known_suffices, read_answers, wait_until_finished
+from predictions.waiting import known_suffices, wait_for_answers
 
 # Keeps nothing of a request, so one is there for all: to make one takes longer than to decode a patch.
 CHOICES = SubmitSerializer()
@@ -209,11 +209,10 @@ def _wait(patches: list[Patch], seconds: int) -> bool:
     unfinished = {prediction.pk for prediction in predictions if not prediction.is_finished}
     if not unfinished:
         return True
-    is_answered = wait_until_finished(unfinished, seconds=seconds)
-    answers = {key: answer for key, *answer in read_answers(unfinished)}
+    answers = wait_for_answers(unfinished, seconds=seconds)
     for prediction in predictions:
-        for field, value in zip(ANSWER, answers.get(prediction.pk, ()), strict=False):
-            setattr(prediction, field, value)
+        if answer := answers.get(prediction.pk):
+            vars(prediction).update(answer._asdict())
     to_forget = [patch for patch in patches if patch.is_to_be_forgotten]
     if to_forget:  # their pixels went with the answer
         dropped = dict(
@@ -221,7 +220,7 @@ def _wait(patches: list[Patch], seconds: int) -> bool:
         )
         for patch in to_forget:
             patch.pixels_dropped_at = dropped.get(patch.pk)
-    return is_answered
+    return all(answer.is_finished for answer in answers.values())
 
 
 def _none_accepted(rejected: list[dict[str, str]]) -> Response:

@@ -25,6 +25,7 @@ class Status(models.TextChoices):
     FAILED = "failed", _("failed")
 
 
+ENDED = (Status.SUCCEEDED, Status.FAILED)
 ATTEMPTS = 3
 
 # One statement: rows that another worker holds are skipped, and the database's clock alone counts.
@@ -124,7 +125,7 @@ class Job(models.Model):
 
     @property
     def is_finished(self) -> bool:
-        return self.status in (Status.SUCCEEDED, Status.FAILED)
+        return self.status in ENDED
 
 
 def another_try() -> dict[str, object]:

@@ -28,14 +28,13 @@ from predictions.models import (
     Run,
     Status,
 )
-from predictions.models.job import another_try
+from predictions.models.job import ENDED, another_try
 from predictions.services.wake import wake_on_commit
 
 RECENT = 1_000  # of the newest answered patches that a trial takes, unless it is said otherwise
 MOST_RECENT = 20_000
 CHUNK = 1_000  # rows of one transaction
 AT_A_TIME = 5.0  # seconds
-ENDED = (Status.SUCCEEDED, Status.FAILED)
 State = Run.State
 
 

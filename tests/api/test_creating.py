@@ -23,6 +23,7 @@ from predictions import archives, services
 from predictions.api import views
 from predictions.models import Batch, BatchItem, IdempotencyKey, ModelVersion, Patch, Prediction, Usage
 from predictions.services import chores
+from predictions.waiting import Answer, read_answers
 from tests import pictures
 from tests.api.test_predictions_api import URL, Api, as_json
 from tests.factories import answer, drawn, make_user, submit_drawn
@@ -353,10 +354,10 @@ def test_what_is_named_twice_in_a_repeated_request_is_read_twice(
     (prediction,) = submit_drawn(owner, 1)
     twice = [Patch.objects.with_answer().get() for _ in range(2)]
 
-    def answered_meanwhile(keys: Collection[int], *, seconds: float) -> bool:
+    def answered_meanwhile(keys: Collection[int], *, seconds: float) -> dict[int, Answer]:
         answer(prediction, 0.75)
-        return True
+        return read_answers(keys)
 
-    monkeypatch.setattr(views, "wait_until_finished", answered_meanwhile)
+    monkeypatch.setattr(views, "wait_for_answers", answered_meanwhile)
     assert views._wait(twice, 1)
     assert [patch.current_prediction and patch.current_prediction.probability for patch in twice] == [0.75, 0.75]

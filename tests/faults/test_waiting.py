@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.backends.utils import CursorWrapper
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from ml.card import MODELS
 from predictions import services
 from predictions.models import ModelVersion, Prediction
-from predictions.waiting import Ear
+from predictions.waiting import FINISHED, Ear, _told
 from tests import pictures
-from tests.factories import make_token, submit_drawn
+from tests.factories import answer, make_token, submit_drawn
 from tests.faults.test_worker_and_broker import multipart
 from tests.processes import PATIENCE, Processes, wait_for
 
@@ -102,7 +103,7 @@ def test_a_listener_that_is_cut_off_comes_back(processes: Processes, owner: User
     processes.start_worker()
     waiter = Waiter(processes.start_web(), make_token(owner))
     assert waiter.send(1)[0] == 200
-    listening = "FROM pg_stat_activity WHERE query LIKE 'LISTEN%%' AND datname = current_database()"
+    listening = "FROM pg_stat_activity WHERE application_name = 'waiting for answers' AND datname = current_database()"
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {listening}")
         assert cursor.fetchone() == (1,)
@@ -128,7 +129,7 @@ def test_who_waits_while_the_database_goes_away_gets_202_as_all_is_stored(
     with ThreadPoolExecutor(1) as pool, connection.cursor() as cursor:
         sent = pool.submit(waiter.ask, str(first.uuid), "resnet18-1") if is_rerun else pool.submit(waiter.send, 2)
         wait_for(lambda: Prediction.objects.count() == 2, what="what was sent")
-        wait_for(lambda: "LISTEN" in _others(cursor), what="the listener")
+        wait_for(lambda: "waiting for answers" in _others(cursor), what="the listener")
         cursor.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -141,7 +142,7 @@ def test_who_waits_while_the_database_goes_away_gets_202_as_all_is_stored(
 
 
 def _others(cursor: CursorWrapper) -> str:
-    cursor.execute("SELECT string_agg(query, ' ') FROM pg_stat_activity WHERE datname = current_database()")
+    cursor.execute("SELECT string_agg(application_name, ' ') FROM pg_stat_activity WHERE datname = current_database()")
     return str(cursor.fetchone())
 
 
@@ -149,9 +150,42 @@ def test_what_was_finished_between_commit_and_waiting_is_not_waited_for(monkeypa
     ear = Ear()
     monkeypatch.setattr(ear, "_listen", lambda: None)
     monkeypatch.setattr("predictions.waiting.REMEMBERED", 3)
-    ear._tell({1, 2})
-    ear._tell({3, 4})
+    ear._hear({1, 2})
+    ear._hear({3, 4})
     with ear.told_of([2, 3, 4]) as waiter:
-        assert (waiter.left, waiter.told.is_set()) == (set(), True)
+        assert (waiter.left, waiter.answers, waiter.told.is_set()) == (set(), {}, True)
     with ear.told_of([1, 4]) as waiter:  # 1 was heard too long ago to be remembered
         assert (waiter.left, waiter.told.is_set()) == ({1}, False)
+
+
+def test_answers_are_read_once_for_all_who_wait(
+    owner: User, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    ear = Ear()
+    monkeypatch.setattr(ear, "_listen", lambda: None)
+    sent = submit_drawn(owner, 1, 2, 3, 4)
+    first, second, third, fourth = (prediction.pk for prediction in sent)
+    answer(sent[0], 0.25)
+    answer(sent[1], 0.75)
+    services.withdraw(patch=sent[3].patch, actor=owner)
+    with ear.told_of([first, second, third]) as one, ear.told_of([second, fourth]) as other:
+        with django_assert_num_queries(1):
+            ear._hear({first, second, fourth, 10**9})
+        told = [{key: one.probability for key, one in waiter.answers.items()} for waiter in (one, other)]
+        assert told == [{first: 0.25, second: 0.75}, {second: 0.75}]
+        assert (one.left, one.told.is_set(), other.left, other.told.is_set()) == ({third}, False, set(), True)
+    with django_assert_num_queries(0):
+        ear._hear({third})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_told_while_answers_are_read_is_heard() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"LISTEN {FINISHED}")
+        other = connection.copy()
+        with other.cursor() as elsewhere:
+            elsewhere.execute("SELECT pg_notify(%s, '7,8')", [FINISHED])
+        other.close()
+        cursor.execute("SELECT 1")  # takes the notification from the socket
+    assert (_told(connection), _told(connection)) == ({7, 8}, set())
+    connection.close()
