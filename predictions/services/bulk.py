@@ -39,17 +39,26 @@ class Column(NamedTuple):
     is_array: bool
 
 
-def alike(pattern: AnyModel, **values: Any) -> AnyModel:
+def new(kind: type[AnyModel], /, **values: Any) -> AnyModel:
+    """What `kind(**values)` makes. A constructor looks at every field each time, which takes four times as long."""
+    blank: AnyModel = _blank(kind)
+    return alike(blank, **values)
+
+
+def alike(pattern: AnyModel, /, **values: Any) -> AnyModel:
     """Another new row, which holds what `pattern` holds, except for these values and what a default makes for each row.
 
-    A model's constructor looks at every field each time: for rows of an upload it took four times as long.
+    Raises:
+        AttributeError: there is no such field.
     """
-    row = type(pattern).__new__(type(pattern))
+    kind = type(pattern)
+    row: AnyModel = kind.__new__(kind)
     vars(row).update(vars(pattern), _state=ModelState())
     row._state.fields_cache = pattern._state.fields_cache.copy()
-    for attribute, default in _made_for_each(type(pattern)):
+    for attribute, default in _made_for_each(kind):
         setattr(row, attribute, default())
     for name, value in values.items():
+        getattr(kind, name)
         setattr(row, name, value)
     return row
 
@@ -79,6 +88,11 @@ def copy(cursor: Any, statement: str, stream: IO[Any]) -> None:
     """COPY from or to a stream. Raises Django's errors, in which it wraps all other statements, but not this one."""
     with connections["default"].wrap_database_errors:
         cursor.copy_expert(statement, stream, CHUNK)
+
+
+@cache
+def _blank(kind: type[AnyModel]) -> AnyModel:
+    return kind()
 
 
 @cache

@@ -123,7 +123,7 @@ def submit(
     if batch_id:
         batch = _own_batch(owner=owner, batch_id=batch_id)
     else:
-        batch = Batch(pk=found.batch_key, owner=owner, source=source, created_at=now)
+        batch = bulk.new(Batch, id=found.batch_key, owner=owner, source=source, created_at=now)
     if found.model_version is None:
         raise NoActiveModel
     quota.spend(owner, token, sum(1 for file in files if file.patch))
@@ -133,7 +133,8 @@ def submit(
     asked = [patch for digest, patch in known.items() if digest not in refused]
     _ask_again(asked, model_version=found.model_version, priority=priority)
     settle(asked, decoded, owner=owner, forget=forget)
-    pattern = Patch(
+    pattern = bulk.new(
+        Patch,
         owner=owner,
         um_per_pixel=um_per_pixel,
         visibility=visibility,
@@ -171,7 +172,7 @@ def submit(
         for place, file in enumerate(files, start=position)
     ]
     payload = {"files": len(files), "new": len(new), "source": source}
-    event = Event(kind=Event.Kind.SUBMITTED, actor=owner, subject=str(batch.uuid), payload=payload)
+    event = bulk.new(Event, kind=Event.Kind.SUBMITTED, actor=owner, subject=str(batch.uuid), payload=payload)
     rows: list[Sequence[Model]] = [
         [] if batch_id else [batch],
         list(new.values()),
@@ -195,7 +196,8 @@ def submit(
 def _insert(rows: Sequence[Sequence[Model]], pixels: Mapping[int, NDArray[np.uint8]]) -> None:
     """The rows of each table, and the pixels by the key of their patch: of a few patches in one message."""
     if len(pixels) <= bulk.FEW:
-        bulk.insert(*rows, [PatchImage(patch_id=key, pixels=one.tobytes()) for key, one in pixels.items()])
+        images = [bulk.new(PatchImage, patch_id=key, pixels=one.tobytes()) for key, one in pixels.items()]
+        bulk.insert(*rows, images)
     else:
         bulk.insert(*rows)
         write_pixels(pixels)
@@ -240,7 +242,8 @@ def _first_predictions(
     patches: Iterable[Patch], keys: Iterable[int], *, model_version: ModelVersion, priority: Priority, now: datetime
 ) -> list[Prediction]:
     """For each new patch a prediction to be made by the active model, which is its current one."""
-    pattern = Prediction(
+    pattern = bulk.new(
+        Prediction,
         model_version=model_version,
         threshold=model_version.threshold,
         priority=priority,
@@ -289,7 +292,8 @@ def _item(
     code, message = (refusal.code, str(refusal)) if refusal else ("", "")
     if file.error:
         code, message = file.error.code, image_error_message(file.error)
-    return BatchItem(
+    return bulk.new(
+        BatchItem,
         batch=batch,
         position=position,
         name=file.name,

@@ -70,3 +70,11 @@ def test_rows_that_are_alike_share_what_the_pattern_holds_and_nothing_that_is_ma
     assert len({row.uuid for row in (pattern, *rows)}) == 3
     rows[0].flags.append("scale")
     assert [row.flags for row in (*rows, pattern)] == [["scale"], [], []]
+
+
+def test_a_new_row_is_what_its_constructor_makes_and_a_field_that_is_none_is_named(owner: User) -> None:
+    given = {"kind": Event.Kind.SUBMITTED, "actor": owner, "subject": "s", "payload": {"files": 1}}
+    row, made = bulk.new(Event, **given), Event(**given)
+    assert vars(row) | {"_state": None, "created_at": None} == vars(made) | {"_state": None, "created_at": None}
+    with pytest.raises(AttributeError, match="subjekt"):
+        bulk.new(Event, **given, subjekt="s")
