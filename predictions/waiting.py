@@ -1,8 +1,8 @@
 """Requests that wait for answers: told by PostgreSQL's NOTIFY as soon as a worker has written them.
 
 One thread of the web process listens for all its waiting requests, on a connection of its own, and reads what they wait
-for: a stack at once. It is a hint alone: whoever waits looks at the rows by themselves once a second, so a lost
-notification costs at most that.
+for: a stack at once. A notification is a hint alone: whoever waits looks at the rows by themselves once a second, so a
+lost one costs at most that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, Error, InterfaceError, connections
+from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from idc_site.errors import is_database_away
@@ -96,13 +96,13 @@ class Ear:
         """A waiter that is told whenever one of these predictions is finished, or was just before."""
         waiter = Waiter(keys)
         with self._lock:
-            waiter.tell(self._heard.keys() & waiter.left, {})
             waiter.is_late = not self._is_listening
+            if self._process != os.getpid():  # also after a fork, which takes no threads along
+                threading.Thread(target=self._listen, name="finished predictions", daemon=True).start()
+                self._process = os.getpid()
+            waiter.tell(self._heard.keys() & waiter.left, {})
             for key in keys:
                 self._waiting.setdefault(key, set()).add(waiter)
-            if self._process != os.getpid():  # also after a fork, which takes no threads along
-                self._process = os.getpid()
-                threading.Thread(target=self._listen, name="finished predictions", daemon=True).start()
         try:
             yield waiter
         finally:
@@ -127,7 +127,8 @@ class Ear:
                         heard_at = time.monotonic()
                     elif self._is_over(heard_at):
                         return
-            except (DatabaseError, InterfaceError, OSError, ValueError) as error:
+            # Whatever it is: this thread is not started again, and all would wait for their own looks.
+            except Exception as error:
                 if self._is_over(heard_at):
                     return
                 logger.warning("Listening for answers failed (%s); again in %d s.", error, PAUSE_SECONDS)
@@ -149,10 +150,13 @@ class Ear:
             for key in list(islice(self._heard, max(len(self._heard) - REMEMBERED, 0))):
                 del self._heard[key]
             awaited = keys & self._waiting.keys()  # whoever comes after this knows them as heard
-        answers = read_answers(awaited) if awaited else {}
-        with self._lock:
-            for waiter in {waiter for key in awaited for waiter in self._waiting.get(key, ())}:
-                waiter.tell(keys, answers)
+        answers: dict[int, Answer] = {}
+        try:
+            answers = read_answers(awaited) if awaited else answers
+        finally:  # if that failed, each reads its own
+            with self._lock:
+                for waiter in {waiter for key in awaited for waiter in self._waiting.get(key, ())}:
+                    waiter.tell(keys, answers)
 
 
 def _told(connection: BaseDatabaseWrapper) -> set[int]:
@@ -170,7 +174,7 @@ _ear = Ear()
 
 
 def wait_for_answers(keys: Collection[int], *, seconds: float) -> dict[int, Answer]:
-    """What is known of these predictions when all are finished, or the time is up; nothing of what is deleted.
+    """What is known of these predictions when all are finished, or the time is up; nothing of what was deleted before.
 
     Past WAITING_REQUESTS of this process nobody waits more.
     """
@@ -187,7 +191,7 @@ def wait_for_answers(keys: Collection[int], *, seconds: float) -> dict[int, Answ
                 pause = LOOK_SECONDS
     finally:
         _ear.places.release()
-    untold = set(keys) - waiter.answers.keys()  # finished before it was waited for
+    untold = set(keys) - waiter.answers.keys()  # finished before it was waited for, or deleted, or not read
     return waiter.answers | (read_answers(untold) if untold else {})
 
 

@@ -49,7 +49,7 @@ def alike(pattern: AnyModel, /, **values: Any) -> AnyModel:
     """Another new row, which holds what `pattern` holds, except for these values and what a default makes for each row.
 
     Raises:
-        AttributeError: there is no such field.
+        AttributeError: the model has no such attribute.
     """
     kind = type(pattern)
     row: AnyModel = kind.__new__(kind)

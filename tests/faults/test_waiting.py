@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.backends.utils import CursorWrapper
 from pytest_django import DjangoAssertNumQueries
 
@@ -176,6 +176,23 @@ def test_answers_are_read_once_for_all_who_wait(
         assert (one.left, one.told.is_set(), other.left, other.told.is_set()) == ({third}, False, set(), True)
     with django_assert_num_queries(0):
         ear._hear({third})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_the_listener_cannot_read_each_reads_its_own(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    ear = Ear()
+    monkeypatch.setattr(ear, "_listen", lambda: None)
+    (sent,) = submit_drawn(owner, 1)
+    with ear.told_of([sent.pk]) as waiter, connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 1; SET lock_timeout = 1")
+        other = connection.copy()
+        with other.cursor() as elsewhere:
+            elsewhere.execute("BEGIN; LOCK TABLE predictions_prediction")
+            with pytest.raises(DatabaseError):
+                ear._hear({sent.pk})
+        other.close()
+        assert (waiter.left, waiter.answers, waiter.told.is_set()) == (set(), {}, True)
+    connection.close()
 
 
 @pytest.mark.django_db(transaction=True)
