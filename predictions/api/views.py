@@ -212,7 +212,8 @@ def _wait(patches: list[Patch], seconds: int) -> bool:
     answers = wait_for_answers(unfinished, seconds=seconds)
     for prediction in predictions:
         if answer := answers.get(prediction.pk):
-            vars(prediction).update(answer._asdict())
+            for field, value in answer._asdict().items():
+                setattr(prediction, field, value)
     to_forget = [patch for patch in patches if patch.is_to_be_forgotten]
     if to_forget:  # their pixels went with the answer
         dropped = dict(
