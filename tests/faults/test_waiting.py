@@ -171,7 +171,7 @@ def test_answers_are_read_once_for_all_who_wait(
     with ear.told_of([first, second, third]) as one, ear.told_of([second, fourth]) as other:
         with django_assert_num_queries(1):
             ear._hear({first, second, fourth, 10**9})
-        told = [{key: one.probability for key, one in waiter.answers.items()} for waiter in (one, other)]
+        told = [{key: found.probability for key, found in waiter.answers.items()} for waiter in (one, other)]
         assert told == [{first: 0.25, second: 0.75}, {second: 0.75}]
         assert (one.left, one.told.is_set(), other.left, other.told.is_set()) == ({third}, False, set(), True)
     with django_assert_num_queries(0):
