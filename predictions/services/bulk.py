@@ -58,7 +58,7 @@ def alike(pattern: AnyModel, /, **values: Any) -> AnyModel:
     for attribute, default in _made_for_each(kind):
         setattr(row, attribute, default())
     for name, value in values.items():
-        getattr(kind, name)
+        getattr(kind, name)  # else a misspelt name would be an attribute of its own
         setattr(row, name, value)
     return row
 
