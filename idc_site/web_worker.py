@@ -1,24 +1,46 @@
-"""How the web processes share connections."""
+"""How the web processes share connections, and their threads."""
 
 from __future__ import annotations
 
+import select
 import time
 from socket import socket
 
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 PAUSE = 0.0005  # s for each connection that this process has, as far as MOST of them
 MOST = 8
+STAY_MS = 50  # that a thread waits for the next request of a program that has its answer
 
 
 class EvenThreadWorker(ThreadWorker):
-    """gunicorn's threads; whichever process has fewer connections is the quicker to accept the next.
+    """gunicorn's threads, two differences:
 
-    All processes listen on one socket, and connections that come at once would fall on them as they happen to wake: of
-    five often four on one. As a connection stays where it is, that process would work alone while a core is idle.
+    Whichever process has fewer connections is the quicker to accept the next. All listen on one socket, and connections
+    that come at once would fall on them as they happen to wake: of five often four on one. As a connection stays where
+    it is, that process would work alone while a core is idle.
+
+    And as long as there is a thread for each connection, a thread that has answered waits a moment for the next request
+    itself: to hand the connection to the main thread and back takes as long as to read a request.
     """
 
     def accept(self, listener: socket) -> None:
         if self.cfg.workers > 1:
             time.sleep(PAUSE * min(self.nr_conns, MOST))
         super().accept(listener)
+
+    def handle(self, conn: TConn) -> object:
+        """Whether to keep the connection, or gunicorn's own sign that nothing has come yet."""
+        while True:
+            is_kept = super().handle(conn)
+            if is_kept is not True or not self._comes_more(conn):
+                return is_kept
+
+    def _comes_more(self, conn: TConn) -> bool:
+        """Whether the next request is there within a moment, and a thread can be spared to wait for it."""
+        is_read_already = bool(conn.parser.unreader.buf.getvalue())  # with the one before: gunicorn goes on with it
+        if is_read_already or not self.alive or self.nr_conns > self.cfg.threads:
+            return False
+        poll = select.poll()
+        poll.register(conn.sock, select.POLLIN)
+        return bool(poll.poll(STAY_MS))

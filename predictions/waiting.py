@@ -98,8 +98,7 @@ class Ear:
         with self._lock:
             waiter.is_late = not self._is_listening
             if self._process != os.getpid():  # also after a fork, which takes no threads along
-                threading.Thread(target=self._listen, name="finished predictions", daemon=True).start()
-                self._process = os.getpid()
+                self._start()
             waiter.tell(self._heard.keys() & waiter.left, {})
             for key in keys:
                 self._waiting.setdefault(key, set()).add(waiter)
@@ -111,6 +110,13 @@ class Ear:
                     self._waiting[key].discard(waiter)
                     if not self._waiting[key]:
                         del self._waiting[key]
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._listen, name="finished predictions", daemon=True).start()
+            self._process = os.getpid()
+        except RuntimeError as error:  # the machine gives no more threads: whoever waits looks by themselves
+            logger.warning("Nobody listens for answers (%s); the next request that waits tries again.", error)
 
     def _listen(self) -> None:
         connection = connections["default"]  # of this thread alone

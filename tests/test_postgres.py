@@ -15,9 +15,12 @@ from django.db import (
     transaction,
 )
 from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoAssertNumQueries
 
+from accounts.models import User
 from idc_site.postgres import prepared
-from idc_site.postgres.prepared import Prepared, execute
+from idc_site.postgres.prepared import Prepared, execute, read
+from predictions.models import ModelVersion
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ADD = Prepared("add_up", "SELECT %(first)s + %(second)s", {"first": "int", "second": "int"})
@@ -130,6 +133,22 @@ def test_a_plan_does_not_outlive_the_size_of_its_table(monkeypatch: pytest.Monke
         *rest, numbers, others = wrapper.planned_for  # of which one fell as far as the other rose
         assert ([*rest, others], numbers < others) == (planned_for, True)
         cursor.execute("DROP TABLE numbers, others")
+
+
+def test_rows_are_read_as_models_with_what_stands_beside(
+    owner: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    find = Prepared("find_user", "SELECT id + %(more)s AS later, email, id FROM accounts_user", {"more": "bigint"})
+    (found,) = read(User, {"more": 7}, find)
+    with django_assert_num_queries(0):
+        assert (found, found.email, vars(found)["later"]) == (owner, owner.email, owner.pk + 7)
+    with django_assert_num_queries(1):  # as it was left out
+        assert found.is_staff is False
+
+
+def test_what_django_makes_of_a_value_is_not_read_so() -> None:
+    with pytest.raises(TypeError, match="Read card of ModelVersion by its manager"):
+        read(ModelVersion, {}, Prepared("find_card", "SELECT id, card FROM predictions_modelversion", {}))
 
 
 @pytest.fixture

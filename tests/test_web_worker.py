@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import re
+import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from urllib.parse import urlsplit
 
@@ -44,3 +47,45 @@ def test_connections_that_come_at_once_fall_evenly_on_the_processes(processes: P
     larger = sum(share()[-1] for _ in range(TIMES)) / (TIMES * CLIENTS)
     # 0.53 to 0.55, also beside three busy loops; with gunicorn's own worker 0.63 to 0.67.
     assert 0.5 <= larger < 0.6
+
+
+def test_a_program_that_goes_on_asking_keeps_its_thread(processes: Processes) -> None:
+    address = urlsplit(processes.start_web(WEB_CONCURRENCY="1"))
+    (web,) = psutil.Process(processes.started[-1].pid).children()
+    program = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
+
+    def ask() -> bytes:
+        program.request("GET", "/healthz")
+        return program.getresponse().read()
+
+    def turns() -> int:
+        """How often the main thread, which deals requests out, has had something to do."""
+        status = Path(f"/proc/{web.pid}/task/{web.pid}/status").read_text()
+        return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)[0])
+
+    ask()
+    before = turns()
+    assert all(ask() for _ in range(100))
+    assert turns() - before < 100  # 2 to 15, and at least two a request where each is dealt out
+    program.close()
+
+
+def test_more_programs_than_threads_are_all_answered(processes: Processes) -> None:
+    address = urlsplit(processes.start_web(WEB_CONCURRENCY="1", WEB_THREADS="2"))
+    programs = [http.client.HTTPConnection(str(address.hostname), address.port, timeout=30) for _ in range(6)]
+    for program in 3 * programs:
+        program.request("GET", "/healthz")
+        assert program.getresponse().read()
+    for program in programs:
+        program.close()
+
+
+def test_requests_that_come_together_are_answered_in_their_order(processes: Processes) -> None:
+    address = urlsplit(processes.start_web(WEB_CONCURRENCY="1"))
+    with socket.create_connection((str(address.hostname), address.port), timeout=30) as program:
+        get = "GET {} HTTP/1.1\r\nHost: " + address.netloc + "\r\n{}\r\n"
+        program.sendall((get.format("/healthz", "") + get.format("/nowhere", "Connection: close\r\n")).encode())
+        answers = b""
+        while more := program.recv(65_536):
+            answers += more
+    assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"200", b"404"]

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, TypeVar
 
-from django.db import NotSupportedError
+from django.db import NotSupportedError, connections
 from django.db.backends.utils import CursorWrapper
+from django.db.models import Model
 
 # A plan that was made for an empty table reads all of it when it is full: with 200,000 rows a claim took three seconds.
 # PostgreSQL makes it anew when it has analysed the table, which may take it a minute. What it counts meanwhile, a few
@@ -23,6 +24,8 @@ SIZES = """
 SELECT array_agg(floor(ln(greatest(pg_stat_get_live_tuples(oid), 100))) ORDER BY oid)
 FROM pg_class WHERE relkind = 'r' AND oid >= 16384
 """
+
+AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def _in_brackets(parts: Iterable[str]) -> str:
 
 def execute(cursor: CursorWrapper, parameters: Mapping[str, Any], *statements: Prepared) -> None:
     """The statements in one message; the cursor has the result of the last. They may share parameters."""
-    prepare(cursor, *statements)
+    _prepare(cursor, statements)
     call = "; ".join(one.call for one in statements)
     try:
         cursor.execute(call, parameters)
@@ -65,12 +68,46 @@ def execute(cursor: CursorWrapper, parameters: Mapping[str, Any], *statements: P
             raise
         _say(connection, "DEALLOCATE ALL")
         connection.prepared.clear()
-        prepare(cursor, *statements)
+        _prepare(cursor, statements)
         cursor.execute(call, parameters)
 
 
-def prepare(cursor: CursorWrapper, *statements: Prepared) -> None:
-    """So that whoever executes a `call` on this connection by other means (`raw`) can."""
+def read(kind: type[AnyModel], parameters: Mapping[str, Any], statement: Prepared) -> list[AnyModel]:
+    """The rows as models, as `Manager.raw` gives them: eight in 0.19 ms instead of 0.31, the statement's 0.14 included.
+
+    A column that is no field's is an attribute beside; a field that is no column is read when it is asked for.
+
+    Raises:
+        TypeError: Django makes the value of a field from what the database gives (JSON), which is not done here.
+    """
+    with connections["default"].cursor() as cursor:
+        execute(cursor, parameters, statement)
+        fields, others = _places(kind, tuple(column.name for column in cursor.description))
+        rows = cursor.fetchall()
+    models = []
+    for row in rows:
+        model: AnyModel = kind.from_db("default", fields.keys(), [row[place] for place in fields.values()])
+        for name, place in others.items():
+            setattr(model, name, row[place])
+        models.append(model)
+    return models
+
+
+@cache
+def _places(kind: type[Model], columns: tuple[str, ...]) -> tuple[dict[str, int], dict[str, int]]:
+    """Where in a row the values of fields are, in the order of the fields, and where others."""
+    fields = [field for field in kind._meta.concrete_fields if field.column in columns]
+    made = [field.name for field in fields if hasattr(field, "from_db_value")]
+    if made:
+        raise TypeError(f"Read {', '.join(made)} of {kind.__name__} by its manager: the database gives it otherwise.")
+    others = set(columns) - {field.column for field in fields}
+    return (
+        {field.attname: columns.index(str(field.column)) for field in fields},
+        {name: columns.index(name) for name in others},
+    )
+
+
+def _prepare(cursor: CursorWrapper, statements: Iterable[Prepared]) -> None:
     connection: Any = cursor.db
     now = time.monotonic()
     if now - connection.looked_at >= LOOK_SECONDS:

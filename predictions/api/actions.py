@@ -58,15 +58,22 @@ class Retry(APIView):
     @operation(
         "retry_prediction",
         "Try a failed prediction again",
-        answers={202: PredictionSerializer},
-        examples=[example(QUEUED, 202)],
+        answers={
+            200: OpenApiResponse(PredictionSerializer, "It has ended again, within `Prefer: wait`."),
+            202: OpenApiResponse(PredictionSerializer, "It waits for its answer."),
+        },
+        examples=[example(PREDICTION, 200), example(QUEUED, 202)],
         errors=[NotRetryable, PixelsDropped],
-        parameters=[location("The prediction itself.", 202)],
+        parameters=[*WAITING, location("The prediction itself.", 200, 202)],
     )
     def post(self, request: Request, prediction_id: UUID) -> Response:
-        """It goes back to the queue; 409 if it has not failed."""
-        services.retry(prediction=own_prediction(request, prediction_id), actor=user_of(request))
-        return _queued(request, own_prediction(request, prediction_id))
+        """It goes back to the queue; 409 if it has not failed.
+
+        `Prefer: wait=N` waits up to N seconds for the answer.
+        """
+        prediction = own_prediction(request, prediction_id)
+        services.retry(prediction=prediction, actor=user_of(request))
+        return _queued(request, prediction)
 
 
 class Rerun(APIView):
@@ -97,15 +104,13 @@ class Rerun(APIView):
         prediction = own_prediction(request, prediction_id)
         fields = RerunSerializer(data=request.data)
         fields.is_valid(raise_exception=True)
-        model_version, seconds = fields.validated_data["model"], wait_seconds(request)
         asked = services.ask(
-            patch=prediction.patch, model_version=model_version, actor=user_of(request), token=token_of(request)
+            patch=prediction.patch,
+            model_version=fields.validated_data["model"],
+            actor=user_of(request),
+            token=token_of(request),
         )
-        with known_suffices():
-            if seconds and not asked.is_finished:
-                wait_for_answers({asked.pk}, seconds=seconds)
-            asked = own_prediction(request, asked.uuid)
-        return _queued(request, asked, waited=seconds)
+        return _queued(request, asked)
 
 
 def _set_visibility(request: Request, prediction_id: UUID, visibility: Visibility) -> Response:
@@ -114,9 +119,14 @@ def _set_visibility(request: Request, prediction_id: UUID, visibility: Visibilit
     return Response(prediction_json(request, prediction))
 
 
-def _queued(request: Request, prediction: Prediction, *, waited: int = 0) -> Response:
-    """202; or 200 if the answer was waited for, up to so many seconds, and is there."""
+def _queued(request: Request, prediction: Prediction) -> Response:
+    """202 for what was just asked for; or 200 if `Prefer: wait` sufficed for its end."""
+    seconds = wait_seconds(request)
+    with known_suffices():
+        if seconds and not prediction.is_finished:
+            wait_for_answers({prediction.pk}, seconds=seconds)
+        prediction = own_prediction(request, prediction.uuid)
     address = reverse("api:prediction", args=[prediction.uuid], request=request)
-    headers = {"Location": address} | preference_applied(waited)
-    status = 200 if waited and prediction.is_finished else 202
+    headers = {"Location": address} | preference_applied(seconds)
+    status = 200 if seconds and prediction.is_finished else 202
     return Response(prediction_json(request, prediction), status=status, headers=headers)

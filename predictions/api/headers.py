@@ -10,7 +10,7 @@ from rest_framework.request import Request
 
 LONGEST_WAIT = 30  # seconds
 KEY = re.compile(r"[\x21-\x7e]{1,200}")
-WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\b", re.IGNORECASE)
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?0*(\d{1,9})\d*\b", re.IGNORECASE)  # how many more digits is no matter
 
 
 def idempotency_key(request: Request) -> str:

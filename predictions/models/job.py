@@ -7,12 +7,12 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from idc_site.postgres.prepared import Prepared, prepare
+from idc_site.postgres.prepared import Prepared, read
 
 if TYPE_CHECKING:
     from predictions.models.model_version import ModelVersion
@@ -66,9 +66,7 @@ class JobQuerySet(models.QuerySet[AnyJob]):
             "limit": limit,
             "lease": lease,
         }
-        with connection.cursor() as cursor:
-            prepare(cursor, statement)
-        return sorted(self.raw(statement.call, parameters), key=attrgetter(*order))
+        return sorted(read(self.model, parameters, statement), key=attrgetter(*order))
 
 
 @cache

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast, Now
 
-from idc_site.postgres.prepared import Prepared, prepare
+from idc_site.postgres.prepared import Prepared, read
 
 LISTED = 50
 
@@ -56,16 +56,11 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
 
         Each with `urgency`, the priority of its first, and `has_retried`: whether some had an attempt before.
         """
-        return self._prepared(WITH_PREDICTIONS)
+        return read(self.model, {}, WITH_PREDICTIONS)
 
     def with_waiting_explanations(self) -> list[ModelVersion]:
         """Versions whose answers someone wants explained, and that can be claimed. Without their cards."""
-        return self._prepared(WITH_EXPLANATIONS)
-
-    def _prepared(self, statement: Prepared) -> list[ModelVersion]:
-        with connection.cursor() as cursor:
-            prepare(cursor, statement)
-        return list(self.raw(statement.call))
+        return read(self.model, {}, WITH_EXPLANATIONS)
 
 
 class ModelVersion(models.Model):

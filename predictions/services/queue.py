@@ -176,7 +176,7 @@ def _sweep_jobs(kind: type[Job]) -> Swept:
 
 @transaction.atomic
 def retry(*, prediction: Prediction, actor: User) -> None:
-    """failed -> queued, ahead of what is not urgent.
+    """failed -> queued, ahead of what is not urgent. So says `prediction` then.
 
     Raises:
         NotRetryable: it has not failed.
@@ -187,5 +187,6 @@ def retry(*, prediction: Prediction, actor: User) -> None:
         raise PixelsDropped
     if not failed.update(**another_try(), priority=Priority.INTERACTIVE):
         raise NotRetryable
+    prediction.status, prediction.error_code, prediction.error_message = Status.QUEUED, "", ""
     Event.objects.create(kind=Event.Kind.RETRIED, actor=actor, subject=str(prediction.uuid))
     wake_on_commit()

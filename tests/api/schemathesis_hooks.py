@@ -28,7 +28,7 @@ POOLS = {"delete_prediction": "deleted", "report_patch": "shared"} | dict.fromke
 )
 OF_ONE_KIND = {"batch_id": "batch", "webhook_id": "webhook", "delivery_id": "delivery", "draw_id": "draw",
                "review_id": "review"}  # fmt: skip
-OWN_RECEIVER = {"url": "http://127.0.0.1/hook"}  # the server of the test lets webhooks lead there
+OWN_RECEIVER: dict[str, Any] = {"url": "http://127.0.0.1/hook"}  # the server of the test lets webhooks lead there
 
 IMAGES = st.sampled_from([pictures.png(seed=seed) for seed in range(5)])
 
@@ -48,21 +48,19 @@ def map_path_parameters(context: schemathesis.HookContext, parameters: dict[str,
 
 
 @schemathesis.hook
-def map_body(context: schemathesis.HookContext, body: Any) -> Any:
-    """Half of the webhooks lead to where the server may send, the others into the void."""
-    is_new = id_of(context.operation) == "create_webhook" and isinstance(body, dict) and set(body) == {"url"}
-    return OWN_RECEIVER if is_new and len(str(body["url"])) % 2 else body
-
-
-@schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
-    """What is kept stays private, also where a link led to it. Each call comes from another address: wrong tokens are
-    counted by address, and here they are sent on purpose."""
+    """What is kept stays private, also where a link led to it. Half of the webhooks lead to where the server may send,
+    the others into the void. Each call comes from another address: wrong tokens are counted by address, and here they
+    are sent on purpose."""
     for name, kept in (case.path_parameters or {}).items():
         pool = pool_of(case.operation, name)
         if pool in ("changed", "deleted", "gone_webhook") and kept in KEPT:
             replaced = {name: IDS[pool][sum(kept.encode()) % len(IDS[pool])]}
             case.path_parameters = (case.path_parameters or {}) | replaced
+    body: Any = case.body
+    is_new = id_of(case.operation) == "create_webhook" and isinstance(body, dict) and set(body) == {"url"}
+    if is_new and len(str(body["url"])) % 2:  # here and no sooner, as it is checked anew whether it is valid
+        case.body = OWN_RECEIVER
     case.headers["X-Forwarded-For"] = f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}"
 
 

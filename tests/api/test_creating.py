@@ -282,7 +282,7 @@ def waiting_api(owner: User, prefer: str) -> Api:
     return api
 
 
-@pytest.mark.parametrize("prefer", ["wait=0", "", "wait", "wait=x", "wait=-5", "await=9", "wait=" + "9" * 5000])
+@pytest.mark.parametrize("prefer", ["wait=0", "", "wait", "wait=x", "wait=-5", "await=9"])
 def test_who_does_not_ask_to_wait_gets_202_at_once(owner: User, prefer: str) -> None:
     response = waiting_api(owner, prefer).post(pictures.png())
     assert (response.status_code, "Preference-Applied" in response) == (202, False)

@@ -78,7 +78,14 @@ def test_another_model_is_asked_once(api: Api, owner: User, other_model: ModelVe
 
 
 @pytest.mark.parametrize(
-    ("prefer", "status", "applied"), [("wait=7", 200, "wait=7"), ("wait=9999", 200, "wait=30"), ("wait=0", 202, None)]
+    ("prefer", "status", "applied"),
+    [
+        ("wait=7", 200, "wait=7"),
+        ("wait=" + "0" * 5000 + "7", 200, "wait=7"),
+        ("wait=9999", 200, "wait=30"),
+        ("wait=" + "9" * 5000, 200, "wait=30"),
+        ("wait=0", 202, None),
+    ],
 )
 def test_another_models_answer_that_is_there_is_a_200_for_who_would_wait(
     api: Api, owner: User, other_model: ModelVersion, prefer: str, status: int, applied: str | None

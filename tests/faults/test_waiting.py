@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +16,11 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from ml.card import MODELS
-from predictions import services
+from predictions import services, waiting
 from predictions.models import ModelVersion, Prediction
-from predictions.waiting import FINISHED, Ear, _told
+from predictions.waiting import FINISHED, Ear, _told, wait_for_answers
 from tests import pictures
-from tests.factories import answer, make_token, submit_drawn
+from tests.factories import answer, fail, make_token, submit_drawn
 from tests.faults.test_worker_and_broker import multipart
 from tests.processes import PATIENCE, Processes, wait_for
 
@@ -39,6 +40,10 @@ class Waiter:
     def ask(self, prediction: str, model: str) -> tuple[int, Any, float]:
         """The same of asking another model."""
         return self._post(f"{prediction}/rerun/", json.dumps({"model": model}).encode(), "application/json")
+
+    def try_again(self, prediction: str) -> tuple[int, Any, float]:
+        """The same of a failed prediction."""
+        return self._post(f"{prediction}/retry/", b"", "application/json")
 
     def _post(self, path: str, data: bytes, content_type: str) -> tuple[int, Any, float]:
         request = urllib.request.Request(
@@ -77,6 +82,19 @@ def test_so_is_one_that_waits_for_another_model(processes: Processes, owner: Use
     status, body, seconds = waiter.ask(str(first.uuid), "resnet18-1")
     assert (status, body["model"], body["status"]) == (200, "resnet18-1", "succeeded")
     assert (0 <= body["probability"] <= 1, seconds < 15) == (True, True)
+
+
+def test_so_is_one_that_waits_for_another_try(processes: Processes, owner: User) -> None:
+    tried, failed = submit_drawn(owner, 1, 2)
+    for prediction in (tried, failed):
+        fail(prediction)
+    waiter = Waiter(processes.start_web(), make_token(owner), seconds=1)
+    status, body, seconds = waiter.try_again(str(tried.uuid))
+    assert (status, body["status"], body["error"], seconds >= 1) == (202, "queued", None, True)
+    processes.start_worker()
+    waiter.seconds = 30
+    status, body, seconds = waiter.try_again(str(failed.uuid))
+    assert (status, body["status"], 0 <= body["probability"] <= 1, seconds < 25) == (200, "succeeded", True, True)
 
 
 def test_who_waits_in_vain_gets_202_when_the_time_is_up(processes: Processes, owner: User) -> None:
@@ -206,3 +224,22 @@ def test_what_is_told_while_answers_are_read_is_heard() -> None:
         cursor.execute("SELECT 1")  # takes the notification from the socket
     assert (_told(connection), _told(connection)) == ({7, 8}, set())
     connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_no_thread_can_be_started_each_looks_for_itself(
+    owner: User, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_more(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(waiting, "_ear", Ear())
+    (sent,) = submit_drawn(owner, 1)
+    with monkeypatch.context() as machine:
+        machine.setattr("threading.Thread.start", no_more)
+        assert wait_for_answers({sent.pk}, seconds=0.01)[sent.pk].status == "queued"
+        answer(sent, 0.25)
+        assert wait_for_answers({sent.pk}, seconds=30)[sent.pk].probability == 0.25
+    assert [record.message for record in caplog.records] == [
+        "Nobody listens for answers (can't start new thread); the next request that waits tries again."
+    ] * 2
