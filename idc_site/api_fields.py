@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.utils.datastructures import MultiValueDict
@@ -35,9 +35,17 @@ class Body(serializers.Serializer[Any]):
                 fields = ", ".join(sorted(self.known))
                 message = _("There is no such field. There are: %(fields)s.") % {"fields": fields}
                 raise serializers.ValidationError({name: [message]})
-            if isinstance(data, MultiValueDict) and name not in self.files and len(data.getlist(name)) > 1:
-                raise serializers.ValidationError({name: [_("This field is there more than once. Send it once.")]})
+            if isinstance(data, MultiValueDict):
+                self._check(name, data.getlist(name))
         return super().run_validation(data)
+
+    def _check(self, name: str, values: Sequence[Any]) -> None:
+        """values: what a form holds under this name."""
+        if name in self.files:
+            if any(isinstance(value, str) for value in values):
+                raise serializers.ValidationError({name: [_("Send a file: a part of this name has no file name.")]})
+        elif len(values) > 1:
+            raise serializers.ValidationError({name: [_("This field is there more than once. Send it once.")]})
 
 
 class TextField(serializers.CharField):

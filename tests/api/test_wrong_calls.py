@@ -117,6 +117,17 @@ def test_a_field_that_is_there_twice_is_named_and_nothing_is_stored(api: Api, na
     assert not Patch.objects.exists()
 
 
+@pytest.mark.parametrize("name", ["image", "zip"])
+def test_text_where_a_file_belongs_is_named_and_nothing_is_stored(api: Api, name: str) -> None:
+    image = SimpleUploadedFile("a.png", pictures.png())
+    refused = api.client.post(URL, {"image": image} | {name: [image, "a.png"]})
+    assert (refused.status_code, refused.json()) == (
+        400,
+        invalid("Send a file: a part of this name has no file name.", field=name),
+    )
+    assert not Patch.objects.exists()
+
+
 def test_a_session_may_send_its_csrf_token_as_a_field(owner: User) -> None:
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(owner)
