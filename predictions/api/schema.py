@@ -13,7 +13,7 @@ from rest_framework import serializers
 from idc_site.api_schema import ErrorSerializer, View, coded_example, example, header, links_to, operation
 from idc_site.errors import error_body
 from ml.formats import MESSAGES
-from predictions.api.serializers import RejectedSerializer, SubmissionSerializer, SubmitSerializer
+from predictions.api.serializers import RejectedSerializer, ScaleField, SubmissionSerializer, SubmitSerializer
 from predictions.archives import TooManyArchives
 from predictions.exceptions import (
     AlreadyShared,
@@ -24,7 +24,7 @@ from predictions.exceptions import (
     QuotaExceeded,
     UnknownBatch,
 )
-from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL
+from predictions.forms import SCALE
 from predictions.pagination import NewestFirst
 
 SITE = "https://idc.example.org"
@@ -146,24 +146,11 @@ class BatchField(serializers.UUIDField):
     """Empty as an example: Swagger UI would fill in a made-up one, and send it."""
 
 
-@extend_schema_field(
-    {
-        "type": "number",
-        "minimum": float(MIN_UM_PER_PIXEL),
-        "maximum": float(MAX_UM_PER_PIXEL),
-        "example": 4.0,
-        "description": "The scale of the images, if you know it.",
-    }
-)
-class ScaleField(serializers.DecimalField):
-    """A form's decimal is a number to clients."""
-
-
 class CreateSerializer(SubmitSerializer):
     """What POST /predictions/ takes: images or one zip, and how to treat them."""
 
     batch = BatchField(required=False)
-    um_per_pixel = ScaleField(max_digits=7, decimal_places=4, required=False)
+    um_per_pixel = ScaleField(**SCALE, required=False)
     image = serializers.ListField(
         child=serializers.FileField(), required=False, help_text="PNG, JPEG or TIFF; the field once per file."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, ClassVar
 from uuid import UUID
@@ -18,10 +19,26 @@ from rest_framework.request import Request
 from accounts.models import Scope
 from idc_site.api_fields import Body
 from predictions.filters import LABELS
-from predictions.forms import SCALE
+from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL, SCALE
 from predictions.models import BatchItem, ModelVersion, Patch, Prediction, Status, Visibility
 
 NOBODY = UUID(int=0)
+
+
+@extend_schema_field(
+    {
+        "type": "number",
+        "minimum": float(MIN_UM_PER_PIXEL),
+        "maximum": float(MAX_UM_PER_PIXEL),
+        "example": 4.0,
+        "description": "The scale of the images, if you know it.",
+    }
+)
+class ScaleField(serializers.DecimalField):
+    """A number to clients. Zeros at the end are no digits: what a program writes as `0.250000` is 0.25."""
+
+    def validate_precision(self, value: Decimal) -> Decimal:
+        return super().validate_precision(value.normalize())
 
 
 class SubmitSerializer(Body):
@@ -34,7 +51,7 @@ class SubmitSerializer(Body):
         default=False, help_text="Drop the pixels as soon as the answer is there; private patches alone."
     )
     batch = serializers.UUIDField(required=False, default=None)
-    um_per_pixel = serializers.DecimalField(**SCALE, required=False, default=None)
+    um_per_pixel = ScaleField(**SCALE, required=False, default=None)
 
 
 class ReasonSerializer(serializers.Serializer[Any]):

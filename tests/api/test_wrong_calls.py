@@ -171,3 +171,11 @@ def test_a_scale_is_a_number_in_its_range(api: Api, value: str) -> None:
     refused = api.post(pictures.png(), um_per_pixel=value)
     message = "Give a number from 0.01 to 100, with at most 4 digits after the point."
     assert (refused.status_code, refused.json()) == (400, invalid(message, field="um_per_pixel"))
+
+
+@pytest.mark.parametrize(
+    ("value", "stored"), [("0.01", 0.01), ("0.250000000", 0.25), ("100.000000", 100), ("1e2", 100), ("00004.5", 4.5)]
+)
+def test_zeros_at_the_end_of_a_scale_are_no_digits(api: Api, value: str, stored: float) -> None:
+    assert api.post(pictures.png(), um_per_pixel=value).status_code == 202
+    assert Patch.objects.get().um_per_pixel == stored
