@@ -42,7 +42,7 @@ class Body(serializers.Serializer[Any]):
     def _check(self, name: str, values: Sequence[Any]) -> None:
         """values: what a form holds under this name."""
         if name in self.files:
-            if any(isinstance(value, str) for value in values):
+            if any(isinstance(value, str) and value for value in values):  # a browser sends "" where no file is chosen
                 raise serializers.ValidationError({name: [_("Send a file: a part of this name has no file name.")]})
         elif len(values) > 1:
             raise serializers.ValidationError({name: [_("This field is there more than once. Send it once.")]})

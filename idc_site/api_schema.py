@@ -91,6 +91,11 @@ REFUSALS = {
         "Unknown, another's or deleted: one and the same.",
         error_body("not_found", "Not found."),
     ),
+    411: Refusal(
+        "LengthRequired",
+        "The body comes in chunks, without a `Content-Length`.",
+        error_body("length_required", "Say in Content-Length how long the body is: what comes in chunks is not read."),
+    ),
     413: Refusal(
         "TooLarge",
         "The request is larger than this site takes.",
@@ -169,7 +174,7 @@ class Schema(AutoSchema):
         if "query" in parameters or has_body:
             yield 400
         if has_body:
-            yield from (413, 415)
+            yield from (411, 413, 415)
 
     def _refusal(self, status: int) -> dict[str, str]:
         refusal = REFUSALS[status]

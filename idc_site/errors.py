@@ -121,6 +121,16 @@ def request_too_large(request: HttpRequest, *, megabytes: int) -> HttpResponse:
     )
 
 
+def length_required(request: HttpRequest) -> HttpResponse:
+    return error_response(
+        request,
+        status=411,
+        code="length_required",
+        title=_("How long is it?"),
+        message=_("Say in Content-Length how long the body is: what comes in chunks is not read."),
+    )
+
+
 def is_database_away(error: BaseException | None) -> bool:
     """Whether the database did not answer. A connection that breaks in the midst of an answer is psycopg2's bare
     DatabaseError, without a code of PostgreSQL's."""

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.middleware.common import CommonMiddleware
 from django.urls import reverse
 
-from idc_site.errors import is_api, request_too_large
+from idc_site.errors import is_api, length_required, request_too_large
 
 
 class PrivateMiddleware:
@@ -36,12 +36,14 @@ class PrivateMiddleware:
 
 
 class RequestSizeMiddleware:
-    """Answers 413 from the Content-Length alone. A request without one has no body as far as Django reads."""
+    """Answers 413 from the Content-Length alone; 411 to a body that comes without, of which Django reads nothing."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
+            return length_required(request)
         length = request.META.get("CONTENT_LENGTH") or "0"
         size = int(length) if length.isdecimal() else 0
         most = settings.REQUEST_MEGABYTES

@@ -189,7 +189,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasScope"],
     "DEFAULT_THROTTLE_CLASSES": ["idc_site.rate_limits.PerMinute"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.MultiPartParser", "idc_site.parsers.BoundedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["idc_site.parsers.FormParser", "idc_site.parsers.BoundedJSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "idc_site.negotiation.OneForm",
     "DEFAULT_METADATA_CLASS": "idc_site.negotiation.MethodsAlone",
     "DEFAULT_SCHEMA_CLASS": "idc_site.api_schema.Schema",

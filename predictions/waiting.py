@@ -88,7 +88,8 @@ class Ear:
         self._waiting: dict[int, set[Waiter]] = {}
         self._process = 0
         self._is_listening = False
-        self._heard: dict[int, None] = {}  # oldest first
+        # Oldest first. Only answers are told, and what is answered stays so: another try is of what has failed.
+        self._heard: dict[int, None] = {}
         self.places = threading.BoundedSemaphore(settings.WAITING_REQUESTS)
 
     @contextmanager

@@ -12,7 +12,6 @@ from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse
 from rest_framework.exceptions import ValidationError
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -21,6 +20,7 @@ from accounts.models import Scope
 from accounts.permissions import HasScope
 from idc_site.api_schema import example, header, operation
 from idc_site.errors import error_body
+from idc_site.parsers import FormParser
 from predictions import services
 from predictions.api.access import HasScopeOrIsShared, own_prediction, token_of, user_of, visible_prediction
 from predictions.api.headers import idempotency_key, preference_applied, wait_seconds
@@ -70,7 +70,7 @@ CHOICES = SubmitSerializer()
 class PredictionList(APIView):
     """The current prediction of each of one's own patches, newest first; and the way to make new ones."""
 
-    parser_classes = (MultiPartParser,)
+    parser_classes = (FormParser,)
     scopes: ClassVar = {"POST": Scope.PREDICT}
 
     @operation(

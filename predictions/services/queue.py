@@ -187,6 +187,7 @@ def retry(*, prediction: Prediction, actor: User) -> None:
         raise PixelsDropped
     if not failed.update(**another_try(), priority=Priority.INTERACTIVE):
         raise NotRetryable
-    prediction.status, prediction.error_code, prediction.error_message = Status.QUEUED, "", ""
+    prediction.status, prediction.finished_at = Status.QUEUED, None
+    prediction.error_code, prediction.error_message = "", ""
     Event.objects.create(kind=Event.Kind.RETRIED, actor=actor, subject=str(prediction.uuid))
     wake_on_commit()

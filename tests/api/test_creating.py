@@ -282,7 +282,21 @@ def waiting_api(owner: User, prefer: str) -> Api:
     return api
 
 
-@pytest.mark.parametrize("prefer", ["wait=0", "", "wait", "wait=x", "wait=-5", "await=9"])
+# The last two once took ten seconds each, of all threads of a process.
+@pytest.mark.parametrize(
+    "prefer",
+    [
+        "wait=0",
+        "",
+        "wait",
+        "wait=x",
+        "wait=-5",
+        "await=9",
+        "wait=000",
+        f"wait={'0' * 8000}x",
+        f"wait={'0' * 4000 + '9' * 4000}_",
+    ],
+)
 def test_who_does_not_ask_to_wait_gets_202_at_once(owner: User, prefer: str) -> None:
     response = waiting_api(owner, prefer).post(pictures.png())
     assert (response.status_code, "Preference-Applied" in response) == (202, False)

@@ -82,7 +82,7 @@ def test_every_operation_says_what_it_does_what_it_gives_and_how_it_refuses(name
         missing.append("an example of each success with a body: examples=[example(..., status)]")
     refusals = {"401", "429", "503"} | ({"403"} if operation.get("security") != [{}] else set())
     refusals |= {"404"} if "{" in path else set()
-    refusals |= {"400", "413", "415"} if "requestBody" in operation else set()
+    refusals |= {"400", "411", "413", "415"} if "requestBody" in operation else set()
     if refusals - set(operation["responses"]):
         missing.append(f"the refusals {sorted(refusals - set(operation['responses']))}")
     assert missing == [], f"{method.upper()} {path} lacks " + "; ".join(missing) + ". See docs/testing.md."

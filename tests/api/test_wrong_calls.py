@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 from ipaddress import ip_network
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import Group
@@ -17,7 +20,8 @@ from reviews import services as reviews
 from reviews.models import Answer
 from tests import pictures
 from tests.api.test_predictions_api import URL, Api
-from tests.factories import answer, submit_drawn
+from tests.factories import answer, make_token, submit_drawn
+from tests.processes import Processes
 from webhooks import services as webhooks
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -126,6 +130,39 @@ def test_text_where_a_file_belongs_is_named_and_nothing_is_stored(api: Api, name
         invalid("Send a file: a part of this name has no file name.", field=name),
     )
     assert not Patch.objects.exists()
+
+
+def test_where_a_browsers_form_leaves_a_file_out_the_others_are_taken(api: Api) -> None:
+    parts = [("image", "a.png", pictures.png()), ("image", "", b""), ("zip", "", b"")]
+    sent = api.client.generic("POST", URL, form(parts), content_type="multipart/form-data; boundary=b")
+    assert (sent.status_code, len(sent.json()["predictions"]), sent.json()["rejected"]) == (202, 1, [])
+
+
+@pytest.mark.parametrize("name", ["patches/", ".", "..", "/", "\x01", "a/.."])
+def test_a_file_whose_name_is_none_is_taken_under_another(api: Api, name: str) -> None:
+    parts = [("image", "a.png", pictures.png()), ("image", name, pictures.png(seed=2)), ("image", name, b"x")]
+    sent = api.client.generic("POST", URL, form(parts), content_type="multipart/form-data; boundary=b")
+    assert (sent.status_code, len(sent.json()["predictions"])) == (202, 2)
+    assert [rejected["name"] for rejected in sent.json()["rejected"]] == ["unnamed"]
+    assert {patch.original_name for patch in Patch.objects.all()} == {"a.png", "unnamed"}
+
+
+def form(parts: list[tuple[str, str, bytes]]) -> bytes:
+    """Files as a form sends them: field, file name, content."""
+    head = '--b\r\nContent-Disposition: form-data; name="{}"; filename="{}"\r\nContent-Type: image/png\r\n\r\n'
+    return b"".join([*(head.format(*part[:2]).encode() + part[2] + b"\r\n" for part in parts), b"--b--\r\n"])
+
+
+def test_a_body_whose_length_is_not_told_is_asked_for_it(processes: Processes, owner: User) -> None:
+    site = urlsplit(processes.start_web())
+    for path, body in ((URL, form([("image", "a.png", pictures.png())])), ("/api/v1/webhooks/", b"{}")):
+        program = http.client.HTTPConnection(str(site.hostname), site.port, timeout=30)
+        headers = {"Authorization": f"Bearer {make_token(owner)}", "Content-Type": "multipart/form-data; boundary=b"}
+        program.request("POST", path, iter([body]), headers, encode_chunked=True)
+        refused = program.getresponse()
+        message = "Say in Content-Length how long the body is: what comes in chunks is not read."
+        assert (refused.status, json.load(refused)) == (411, {"error": {"code": "length_required", "message": message}})
+        program.close()
 
 
 def test_a_session_may_send_its_csrf_token_as_a_field(owner: User) -> None:
