@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Any
 
-MAX_CHUNKS = 10_000  # of a PNG
+MAX_CHUNKS = 10_000  # of a PNG; as many markers of a JPEG, and bytes that fill it up
 MAX_SCANS = 100  # of a progressive JPEG: each costs a pass over the image
 MAX_REACH = 10 * 1024 * 1024  # no file that is taken is longer, so no offset may point further
 MAX_TAGS = 1_000  # of a TIFF directory
@@ -159,16 +159,21 @@ def _inspect_png(content: bytes) -> Header:
     raise ImageError("corrupt")
 
 
-# Inside a scan, 0xFF is followed by 0x00 (a data byte) or by a restart marker; anything else ends it.
-SCAN_END = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]", re.DOTALL)
+# Inside a scan, 0xFF is followed by 0x00 (a data byte), a restart marker or more of itself; anything else ends it.
+# (No repeat in the pattern: each of a million of them would be a new beginning, tried to the end.)
+SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+FILL = re.compile(rb"\xff*")  # any number may stand before a marker, of which the last is a part
 FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def _inspect_jpeg(content: bytes) -> Header:
-    position, header, scans = 2, None, 0
-    while scans <= MAX_SCANS:
-        while content[position : position + 2] == b"\xff\xff":
-            position += 1
+    position, header, scans, filled = 2, None, 0, 0
+    for _ in range(MAX_CHUNKS):
+        if (fill := FILL.match(content, position)) and fill.end() > position + 1:
+            filled += fill.end() - 1 - position
+            position = fill.end() - 1
+        if filled > MAX_CHUNKS:
+            break
         if position + 2 > len(content):
             raise ImageError("truncated")
         if content[position] != 0xFF:
@@ -194,6 +199,8 @@ def _inspect_jpeg(content: bytes) -> Header:
         position += 2 + length
         if marker == 0xDA:
             scans += 1
+            if scans > MAX_SCANS:
+                break
             end = SCAN_END.search(content, position)
             if end is None:
                 raise ImageError("truncated")

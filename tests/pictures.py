@@ -32,6 +32,19 @@ def jpeg(**options: Any) -> bytes:
     return save(picture(), "JPEG", quality=95, **options)
 
 
+def jpeg_beginning_with(content: bytes) -> bytes:
+    """A JPEG with `content` behind the marker that it begins with."""
+    whole = jpeg()
+    return whole[:2] + content + whole[2:]
+
+
+def scanless_jpeg() -> bytes:
+    """A JPEG as far as the header of its scan."""
+    whole = jpeg()
+    start = whole.index(b"\xff\xda") + 2
+    return whole[: start + int.from_bytes(whole[start : start + 2], "big")]
+
+
 def tiff(**options: Any) -> bytes:
     return save(picture(), "TIFF", **options)
 
