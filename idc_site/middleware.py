@@ -42,7 +42,7 @@ class RequestSizeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
+        if _comes_in_chunks(request):
             return length_required(request)
         length = request.META.get("CONTENT_LENGTH") or "0"
         size = int(length) if length.isdecimal() else 0
@@ -53,6 +53,16 @@ class RequestSizeMiddleware:
         if size > most * 1024**2:
             return request_too_large(request, megabytes=most)
         return self.get_response(request)
+
+
+def _comes_in_chunks(request: HttpRequest) -> bool:
+    """Whether there is a body whose length is not told. A call without a body may be marked so, and is answered."""
+    if "Transfer-Encoding" not in request.headers or request.META.get("CONTENT_LENGTH"):
+        return False
+    try:
+        return bool(request.META["wsgi.input"].read(1))
+    except OSError:  # gunicorn's, of chunks that are none
+        return True
 
 
 class AddressMiddleware(CommonMiddleware):
