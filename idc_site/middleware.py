@@ -61,7 +61,7 @@ def _comes_in_chunks(request: HttpRequest) -> bool:
         return False
     try:
         return bool(request.META["wsgi.input"].read(1))
-    except OSError:  # gunicorn's, of chunks that are none
+    except Exception:  # the server's own, of chunks that are none
         return True
 
 

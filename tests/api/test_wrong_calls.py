@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -157,6 +158,10 @@ def test_a_body_whose_length_is_not_told_is_asked_for_it(processes: Processes, o
             (411, "length_required") if body else (404, "not_found")
         )  # without a body there is none to miss
         program.close()
+    with socket.create_connection((str(site.hostname), site.port), timeout=30) as stranger:
+        head = f"POST {URL} HTTP/1.1\r\nHost: {site.netloc}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        stranger.sendall(f"{head}no number\r\n".encode())
+        assert stranger.recv(12) == b"HTTP/1.1 411"
 
 
 def test_a_session_may_send_its_csrf_token_as_a_field(owner: User) -> None:
