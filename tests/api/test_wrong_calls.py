@@ -147,16 +147,18 @@ def form(parts: list[tuple[str, str, bytes]]) -> bytes:
 
 def test_a_body_whose_length_is_not_told_is_asked_for_it(processes: Processes, owner: User) -> None:
     site = urlsplit(processes.start_web())
+    message = "Say in Content-Length how long the body is: what comes in chunks is not read."
     bodies = [(URL, [form([("image", "a.png", pictures.png())])]), ("/api/v1/webhooks/", [b"{", b"}"])]
     for path, body in (*bodies, (f"{URL}{uuid4()}/share/", [])):
         program = http.client.HTTPConnection(str(site.hostname), site.port, timeout=30)
         headers = {"Authorization": f"Bearer {make_token(owner)}", "Content-Type": "multipart/form-data; boundary=b"}
         program.request("POST", path, iter(body), headers, encode_chunked=True)
         refused = program.getresponse()
-        told = (refused.status, json.load(refused)["error"]["code"])
-        assert told == (
-            (411, "length_required") if body else (404, "not_found")
-        )  # without a body there is none to miss
+        told = (refused.status, json.load(refused))
+        if body:
+            assert told == (411, {"error": {"code": "length_required", "message": message}})
+        else:  # there is nothing to miss
+            assert (told[0], told[1]["error"]["code"]) == (404, "not_found")
         program.close()
     with socket.create_connection((str(site.hostname), site.port), timeout=30) as stranger:
         head = f"POST {URL} HTTP/1.1\r\nHost: {site.netloc}\r\nTransfer-Encoding: chunked\r\n\r\n"
