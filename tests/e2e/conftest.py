@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
@@ -17,6 +18,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 DEADLINE = PATIENCE * 1000  # ms
 expect.set_options(timeout=DEADLINE)
+NewContext = Callable[..., BrowserContext]
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +36,21 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def new_context(browser: Browser, processes: Processes) -> Iterator[NewContext]:
+    """Makes people's browsers (Playwright's `new_context`), as patient as the tests; closed before the servers stop."""
+    made: list[BrowserContext] = []
+
+    def make(**options: Any) -> BrowserContext:
+        made.append(browser.new_context(**options))
+        made[-1].set_default_timeout(DEADLINE)
+        return made[-1]
+
+    yield make
+    for context in made:
+        context.close()
+
+
+@pytest.fixture
 def site(processes: Processes, model_version: ModelVersion) -> str:
     """The address of a running site with a worker."""
     processes.start("worker")
@@ -45,7 +62,6 @@ class Visitor:
 
     def __init__(self, context: BrowserContext) -> None:
         self.context = context
-        context.set_default_timeout(DEADLINE)
         self.complaints: list[str] = []
         self.page: Page = context.new_page()
         self.page.on("console", self._listen)
@@ -57,10 +73,8 @@ class Visitor:
 
 
 @pytest.fixture
-def visitors(browser: Browser, site: str) -> Iterator[list[Visitor]]:
+def visitors(new_context: NewContext, site: str) -> Iterator[list[Visitor]]:
     """Two people who do not know each other; none may see an error in the browser's console."""
-    people = [Visitor(browser.new_context(base_url=site)) for _ in range(2)]
+    people = [Visitor(new_context(base_url=site)) for _ in range(2)]
     yield people
-    for person in people:
-        person.context.close()
     assert [person.complaints for person in people] == [[], []]

@@ -9,12 +9,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib import admin
 from django.urls import reverse
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from accounts.models import ApiToken, User
 from predictions.models import ModelVersion, Visibility
 from tests.accounts.second_factor import code_of, shown_secret
-from tests.e2e.conftest import Visitor
+from tests.e2e.conftest import NewContext, Visitor
 from tests.factories import answer, make_token, make_user, submit_drawn
 from tests.processes import Processes
 
@@ -28,15 +28,14 @@ def staff_member(model_version: ModelVersion) -> User:
 
 
 @pytest.fixture
-def visitor(browser: Browser, processes: Processes, staff_member: User) -> Iterator[Visitor]:
+def visitor(new_context: NewContext, processes: Processes, staff_member: User) -> Iterator[Visitor]:
     """Their browser, which complains of nothing, at a site where staff need a second factor.
 
     By the name localhost: browsers make passkeys for names, and without HTTPS for this one alone.
     """
     port = processes.start_web(STAFF_NEEDS_MFA="true").rpartition(":")[2]
-    visitor = Visitor(browser.new_context(base_url=f"http://localhost:{port}"))
+    visitor = Visitor(new_context(base_url=f"http://localhost:{port}"))
     yield visitor
-    visitor.context.close()
     assert visitor.complaints == []
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Browser, FilePayload, Page
+from playwright.sync_api import FilePayload, Page
 
 from accounts.models import User
 from tests import pictures
-from tests.e2e.conftest import DEADLINE, Visitor
+from tests.e2e.conftest import NewContext, Visitor
 from tests.factories import make_token
 
 
@@ -37,14 +37,12 @@ def test_swagger_ui_sends_an_image_with_a_token(visitors: list[Visitor], owner: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_follows_the_readers_scheme_and_fits_a_phone(browser: Browser, site: str, scheme: str) -> None:
-    context = browser.new_context(
+def test_it_follows_the_readers_scheme_and_fits_a_phone(new_context: NewContext, site: str, scheme: str) -> None:
+    context = new_context(
         base_url=site, color_scheme="dark" if scheme == "dark" else "light", viewport={"width": 390, "height": 800}
     )
-    context.set_default_timeout(DEADLINE)
     page = context.new_page()
     page.goto("/api/docs/")
     page.locator(".opblock").first.wait_for()
     assert page.evaluate("document.documentElement.classList.contains('dark-mode')") == (scheme == "dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    context.close()

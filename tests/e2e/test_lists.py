@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from predictions.models import ModelVersion, Patch, Prediction, Visibility
 from reviews.models import Report
+from tests.e2e.conftest import NewContext
 from tests.factories import answer, fail, make_user, submit_drawn
 from tests.processes import Processes
 
@@ -48,8 +49,8 @@ def saved(page: Page, button: str, role: str) -> list[list[str]]:
     return list(csv.reader(Path(started.value.path()).read_text().splitlines()))
 
 
-def test_filter_sort_page_choose_and_download(browser: Browser, address: str) -> None:
-    context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 900})
+def test_filter_sort_page_choose_and_download(new_context: NewContext, address: str) -> None:
+    context = new_context(base_url=address, viewport={"width": 1280, "height": 900})
     page = context.new_page()
     log_in(page, "owner")
     page.goto("/predictions/")
@@ -78,11 +79,10 @@ def test_filter_sort_page_choose_and_download(browser: Browser, address: str) ->
     expect(page.locator(".card")).to_have_count(12)
     page.get_by_role("link", name="Batch").first.click()
     expect(page.get_by_role("heading", name="Your batch")).to_be_visible()
-    context.close()
 
 
-def test_a_reported_case_is_hidden_by_staff_and_gone(browser: Browser, address: str) -> None:
-    people = {name: browser.new_context(base_url=address) for name in ("other", "staff", "anyone")}
+def test_a_reported_case_is_hidden_by_staff_and_gone(new_context: NewContext, address: str) -> None:
+    people = {name: new_context(base_url=address) for name in ("other", "staff", "anyone")}
     other, staff, anyone = (context.new_page() for context in people.values())
     case = Prediction.objects.get(patch__original_name="=1+1.png")
     anyone.goto("/gallery/?reviewed=yes")
@@ -115,8 +115,6 @@ def test_a_reported_case_is_hidden_by_staff_and_gone(browser: Browser, address: 
         person.goto("/gallery/?reviewed=yes")
         expect(person.get_by_text("No shared case matches.")).to_be_visible()
     assert str(case.uuid) not in other.content()
-    for context in people.values():
-        context.close()
 
 
 # How much wider each choice would be, were it let: a text that is cut.
@@ -127,22 +125,21 @@ CUT = """all => all.filter(one => {
 }).map(one => one.name)"""
 
 
-def test_no_choice_of_a_filter_is_cut(browser: Browser, address: str) -> None:
-    context = browser.new_context(base_url=address, viewport={"width": 1280, "height": 900})
+def test_no_choice_of_a_filter_is_cut(new_context: NewContext, address: str) -> None:
+    context = new_context(base_url=address, viewport={"width": 1280, "height": 900})
     page = context.new_page()
     log_in(page, "owner")
     page.goto("/predictions/")
     assert page.locator(".filters select").count() == 8
     assert page.locator(".filters select").evaluate_all(CUT) == []
-    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
-def test_the_pages_are_accessible_and_fit(browser: Browser, address: str, scheme: str, width: int) -> None:
-    context = browser.new_context(
+def test_the_pages_are_accessible_and_fit(new_context: NewContext, address: str, scheme: str, width: int) -> None:
+    context = new_context(
         base_url=address,
-        color_scheme=scheme,  # type: ignore[arg-type]  # one of its literals
+        color_scheme=scheme,
         viewport={"width": width, "height": 800},
     )
     page = context.new_page()
@@ -170,4 +167,3 @@ def test_the_pages_are_accessible_and_fit(browser: Browser, address: str, scheme
     page.goto("/predictions/?label=negative&min_probability=0.1&since=2026-01-01&sort=doubtful")
     check()
     assert complaints == []
-    context.close()

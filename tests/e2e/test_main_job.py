@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, FilePayload, Page, Route, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 
 from tests import pictures
 from tests.api.test_creating import packed
-from tests.e2e.conftest import Visitor
+from tests.e2e.conftest import NewContext, Visitor
 from tests.processes import Processes, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -178,20 +178,19 @@ def test_a_lost_connection_is_survived(visitors: list[Visitor]) -> None:
     visitors[0].complaints[:] = [text for text in visitors[0].complaints if "ERR_CONNECTION_RESET" not in text]
 
 
-def test_one_file_works_without_scripts(browser: Browser, site: str) -> None:
-    context = browser.new_context(base_url=site, java_script_enabled=False)
+def test_one_file_works_without_scripts(new_context: NewContext, site: str) -> None:
+    context = new_context(base_url=site, java_script_enabled=False)
     page = context.new_page()
     sign_up(page, "plain@example.org")
     choose(page, chosen("one.png", pictures.png()))
     analyse(page)
     expect(page.locator("[data-status=succeeded]")).to_be_visible()
-    context.close()
 
 
 def test_an_upload_waits_for_its_worker_on_the_open_page(
-    browser: Browser, processes: Processes, model_version: object
+    new_context: NewContext, processes: Processes, model_version: object
 ) -> None:
-    context = browser.new_context(base_url=processes.start_web())
+    context = new_context(base_url=processes.start_web())
     page = context.new_page()
     sign_up(page, "patient@example.org")
     choose(page, chosen("one.png", pictures.png()))
@@ -199,15 +198,14 @@ def test_an_upload_waits_for_its_worker_on_the_open_page(
     expect(page.get_by_text("Waiting for a worker")).to_be_visible()
     processes.start("worker")
     expect(page.locator("[data-status=succeeded]")).to_be_visible()
-    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
-def test_every_page_is_accessible_and_fits(browser: Browser, site: str, scheme: str, width: int) -> None:
-    context = browser.new_context(
+def test_every_page_is_accessible_and_fits(new_context: NewContext, site: str, scheme: str, width: int) -> None:
+    context = new_context(
         base_url=site,
-        color_scheme=scheme,  # type: ignore[arg-type]  # one of its literals
+        color_scheme=scheme,
         viewport={"width": width, "height": 800},
     )
     page = context.new_page()
@@ -235,7 +233,6 @@ def test_every_page_is_accessible_and_fits(browser: Browser, site: str, scheme: 
     page.goto(result)
     page.locator("summary", has_text="Delete").click()
     check()
-    context.close()
 
 
 def test_everything_can_be_done_from_the_keyboard(visitors: list[Visitor]) -> None:

@@ -6,13 +6,13 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from accounts.models import Export, User
 from predictions.models import ModelVersion, Patch, PatchImage, Prediction
 from tests import pictures
 from tests.accounts.own_data import tables_that_hold
-from tests.e2e.conftest import Visitor
+from tests.e2e.conftest import NewContext, Visitor
 from tests.e2e.test_main_job import PASSWORD, analyse, choose, chosen, expect_answer, sign_up
 from tests.e2e.test_webhook_pages import check
 from tests.processes import Processes, wait_for
@@ -79,12 +79,12 @@ def test_export_download_erase(visitors: list[Visitor], processes: Processes, tm
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 320), ("dark", 1280)])
 def test_the_pages_are_accessible_and_fit(
-    browser: Browser, processes: Processes, model_version: ModelVersion, scheme: str, width: int
+    new_context: NewContext, processes: Processes, model_version: ModelVersion, scheme: str, width: int
 ) -> None:
     processes.start("chores")
-    context = browser.new_context(
+    context = new_context(
         base_url=processes.start_web(PRIVATE_PATCHES_DAYS="300"),
-        color_scheme=scheme,  # type: ignore[arg-type]  # one of its literals
+        color_scheme=scheme,
         viewport={"width": width, "height": 800},
     )
     page = context.new_page()
@@ -112,14 +112,13 @@ def test_the_pages_are_accessible_and_fit(
     page.goto("/accounts/data/")
     erase(page)
     check(page, width)
-    context.close()
 
 
 def test_all_works_without_scripts(
-    browser: Browser, processes: Processes, model_version: ModelVersion, tmp_path: Path
+    new_context: NewContext, processes: Processes, model_version: ModelVersion, tmp_path: Path
 ) -> None:
     processes.start("chores")
-    context = browser.new_context(base_url=processes.start_web(), java_script_enabled=False)
+    context = new_context(base_url=processes.start_web(), java_script_enabled=False)
     page = context.new_page()
     sign_up(page, EMAIL)
     page.goto("/accounts/data/")
@@ -132,4 +131,3 @@ def test_all_works_without_scripts(
     with downloaded(page, tmp_path) as archive:
         assert archive.testzip() is None
     erase(page)
-    context.close()

@@ -6,19 +6,22 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Page, Request, expect
 
 from predictions.models import ModelVersion, Prediction
 from reviews.models import Draw, Review
 from reviews.services import count_weeks
+from tests.e2e.conftest import NewContext
 from tests.factories import make_reviewer, make_user
-from tests.processes import Processes, wait_for
+from tests.processes import Processes
 from tests.reviews.people import answered
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PASSWORD = "korrekt-pferd-9"
 SCORES = [0.8761, 0.1231, 0.5321, 0.6543]
 KEYS = {"1": "positive", "n": "negative", "3": "unsure", "x": "not_a_patch"}
+# Asked of the page itself: Playwright's own events come only while a method of it runs.
+FETCHED = "uuid => performance.getEntriesByType('resource').some(one => one.name.includes(uuid))"
 
 
 @pytest.fixture
@@ -40,8 +43,8 @@ def log_in(page: Page) -> None:
     page.get_by_role("link", name="Reviews").click()
 
 
-def test_a_round_by_keyboard_with_the_score_out_of_reach(browser: Browser, address: str) -> None:
-    context = browser.new_context(base_url=address)
+def test_a_round_by_keyboard_with_the_score_out_of_reach(new_context: NewContext, address: str) -> None:
+    context = new_context(base_url=address)
     page = context.new_page()
     log_in(page)
     requests: list[Request] = []
@@ -59,7 +62,7 @@ def test_a_round_by_keyboard_with_the_score_out_of_reach(browser: Browser, addre
         expect(page.locator(".review-image")).to_have_js_property("naturalWidth", 50)
         if number < len(KEYS):
             following = Draw.objects.filter(outcome="open").latest("pk")
-            wait_for(lambda: any(str(following.uuid) in request.url for request in requests), what="the next picture")  # noqa: B023  # waited for here
+            page.wait_for_function(FETCHED, arg=str(following.uuid))
         page.locator("#id_comment").press_sequentially("n4")  # keys are letters there
         page.get_by_role("heading", name="What does this patch show?").focus()
         page.keyboard.press(key)
@@ -71,11 +74,10 @@ def test_a_round_by_keyboard_with_the_score_out_of_reach(browser: Browser, addre
     assert set(Review.objects.values_list("comment", flat=True)) == {"n4"}
     leading = {str(uuid) for uuid in Prediction.objects.values_list("uuid", flat=True)}
     assert [request.url for request in requests if any(uuid in request.url for uuid in leading)] == []
-    context.close()
 
 
-def test_skip_undo_and_keys_switched_off(browser: Browser, address: str) -> None:
-    context = browser.new_context(base_url=address)
+def test_skip_undo_and_keys_switched_off(new_context: NewContext, address: str) -> None:
+    context = new_context(base_url=address)
     page = context.new_page()
     log_in(page)
     page.get_by_role("link", name="Start reviewing").click()
@@ -99,11 +101,10 @@ def test_skip_undo_and_keys_switched_off(browser: Browser, address: str) -> None
     assert (review.first_answer, review.answer) == ("unsure", "negative")
     page.get_by_role("link", name="My reviews").click()
     expect(page.locator(".card")).to_have_count(1)
-    context.close()
 
 
-def test_a_review_without_scripts(browser: Browser, address: str) -> None:
-    context = browser.new_context(base_url=address, java_script_enabled=False)
+def test_a_review_without_scripts(new_context: NewContext, address: str) -> None:
+    context = new_context(base_url=address, java_script_enabled=False)
     page = context.new_page()
     log_in(page)
     page.get_by_role("link", name="Start reviewing").click()
@@ -113,17 +114,16 @@ def test_a_review_without_scripts(browser: Browser, address: str) -> None:
     page.get_by_role("button", name=re.compile("Skip")).click()
     expect(page.get_by_role("heading", name="What does this patch show?")).to_be_visible()
     assert sorted(Draw.objects.values_list("outcome", flat=True)) == ["answered", "open", "open", "skipped"]
-    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 def test_every_page_of_reviewers_is_accessible_and_fits(
-    browser: Browser, address: str, scheme: str, width: int
+    new_context: NewContext, address: str, scheme: str, width: int
 ) -> None:
-    context = browser.new_context(
+    context = new_context(
         base_url=address,
-        color_scheme=scheme,  # type: ignore[arg-type]  # one of its literals
+        color_scheme=scheme,
         viewport={"width": width, "height": 800},
     )
     page = context.new_page()
@@ -156,4 +156,3 @@ def test_every_page_of_reviewers_is_accessible_and_fits(
     page.goto(Review.objects.get().patch.current_prediction.get_absolute_url())  # type: ignore[union-attr]  # it has one
     check()
     assert complaints == []
-    context.close()

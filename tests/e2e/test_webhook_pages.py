@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from predictions.models import ModelVersion
+from tests.e2e.conftest import NewContext
 from tests.e2e.test_main_job import sign_up
 from tests.processes import Processes, wait_for
 from tests.webhooks.receiver import Receiver, running, says
@@ -23,12 +24,12 @@ def check(page: Page, width: int) -> None:
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 320), ("dark", 1280)])
 def test_the_pages_are_accessible_and_fit(
-    browser: Browser, processes: Processes, model_version: ModelVersion, scheme: str, width: int
+    new_context: NewContext, processes: Processes, model_version: ModelVersion, scheme: str, width: int
 ) -> None:
     processes.start("chores", **ALLOWED)
-    context = browser.new_context(
+    context = new_context(
         base_url=processes.start_web(**ALLOWED),
-        color_scheme=scheme,  # type: ignore[arg-type]  # one of its literals
+        color_scheme=scheme,
         viewport={"width": width, "height": 800},
     )
     page = context.new_page()
@@ -51,11 +52,10 @@ def test_the_pages_are_accessible_and_fit(
     page.locator("summary", has_text="What was sent").click()
     page.locator("summary", has_text="Delete").click()
     check(page, width)
-    context.close()
 
 
-def test_all_works_without_scripts(browser: Browser, processes: Processes, model_version: ModelVersion) -> None:
-    context = browser.new_context(base_url=processes.start_web(**ALLOWED), java_script_enabled=False)
+def test_all_works_without_scripts(new_context: NewContext, processes: Processes, model_version: ModelVersion) -> None:
+    context = new_context(base_url=processes.start_web(**ALLOWED), java_script_enabled=False)
     page = context.new_page()
     sign_up(page, "owner@example.org")
     page.goto("/accounts/email/")
@@ -74,4 +74,3 @@ def test_all_works_without_scripts(browser: Browser, processes: Processes, model
     page.locator("summary", has_text="Delete").click()
     page.get_by_role("button", name="Delete for good").click()
     page.get_by_text("You have none yet.").wait_for()
-    context.close()
