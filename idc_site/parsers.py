@@ -6,11 +6,27 @@ import json
 from typing import Any
 
 from django.conf import settings
+from django.http import UnreadablePostError
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.utils.http import parse_header_parameters
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, JSONParser
 
 UNNAMED = "unnamed"
+END_BYTES = 1024  # of a body are kept; what stands behind a form's last boundary is passed over (RFC 2046, 5.1.1)
+
+
+class _Body:
+    """The bytes of a request, and the last of them."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.end = b""
+
+    def read(self, size: int) -> bytes:
+        content: bytes = self._stream.read(size)
+        self.end = (self.end + content)[-END_BYTES:]
+        return content
 
 
 class _NamedFiles(MultiPartParser):
@@ -19,17 +35,22 @@ class _NamedFiles(MultiPartParser):
 
 
 class FormParser(BaseParser):
-    """A form with files, each of which is there: Django passes over one whose name is that of a folder (`..`, `a/`)."""
+    """A form with files, all of them: Django leaves out what is cut, and what is named like a folder (`..`, `a/`)."""
 
     media_type = "multipart/form-data"
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         request = parser_context["request"]
         meta = request.META | {"CONTENT_TYPE": media_type}
+        body = _Body(stream)
         try:
-            fields, files = _NamedFiles(meta, stream, request.upload_handlers, settings.DEFAULT_CHARSET).parse()
-        except MultiPartParserError as error:
+            form = _NamedFiles(meta, body, request.upload_handlers, settings.DEFAULT_CHARSET)  # type: ignore[arg-type]  # it reads, no more
+            fields, files = form.parse()
+        except (MultiPartParserError, UnreadablePostError) as error:
             raise ParseError(f"Multipart form parse error - {error}") from error
+        boundary = parse_header_parameters(media_type)[1].get("boundary", "")
+        if body.end and f"--{boundary}--".encode() not in body.end:
+            raise ParseError("The form has no end: it was cut on its way. Send it again, whole.")
         return DataAndFiles(fields, files)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from functools import lru_cache
 from typing import Any, ClassVar
 from uuid import UUID
@@ -23,6 +23,8 @@ from predictions.forms import MAX_UM_PER_PIXEL, MIN_UM_PER_PIXEL, SCALE
 from predictions.models import BatchItem, ModelVersion, Patch, Prediction, Status, Visibility
 
 NOBODY = UUID(int=0)
+# Rounds nothing that a decimal field reads, and knows every exponent.
+EXACT = Context(prec=serializers.DecimalField.MAX_STRING_LENGTH, Emin=MIN_EMIN, Emax=MAX_EMAX)
 
 
 @extend_schema_field(
@@ -38,7 +40,7 @@ class ScaleField(serializers.DecimalField):
     """A number to clients. Zeros at the end are no digits: what a program writes as `0.250000` is 0.25."""
 
     def validate_precision(self, value: Decimal) -> Decimal:
-        return super().validate_precision(value.normalize())
+        return super().validate_precision(value.normalize(EXACT))
 
 
 class SubmitSerializer(Body):

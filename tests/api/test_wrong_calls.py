@@ -139,6 +139,47 @@ def test_a_file_whose_name_is_none_is_taken_under_another(api: Api, name: str) -
     assert {patch.original_name for patch in Patch.objects.all()} == {"a.png", "unnamed"}
 
 
+TWO = [("image", "a.png", pictures.png()), ("image", "b.png", pictures.png(seed=2))]
+CUT = {
+    "code": "parse_error",
+    "message": "The form has no end: it was cut on its way. Send it again, whole.",
+}
+
+
+@pytest.mark.parametrize("cut", [3, 8, 20, 1000])
+def test_a_form_that_is_cut_is_refused_and_its_key_is_still_free(api: Api, cut: int) -> None:
+    whole = form(TWO)
+
+    def send(body: bytes) -> Any:
+        kind, key = "multipart/form-data; boundary=b", {"Idempotency-Key": "k"}
+        return api.client.generic("POST", URL, body, content_type=kind, headers=key)
+
+    refused = send(whole[:-cut])
+    assert (refused.status_code, refused.json(), Patch.objects.count()) == (400, {"error": CUT}, 0)
+    sent = send(whole)
+    assert (sent.status_code, len(sent.json()["predictions"])) == (202, 2)
+
+
+def test_what_stands_behind_a_forms_end_is_passed_over(api: Api) -> None:
+    sent = api.client.generic("POST", URL, form(TWO) + b"-" * 500, content_type="multipart/form-data; boundary=b")
+    assert (sent.status_code, len(sent.json()["predictions"])) == (202, 2)
+
+
+def test_of_a_program_that_falls_silent_nothing_is_stored(processes: Processes, owner: User) -> None:
+    """It says how long its form is, sends some of it, and closes its side of the connection."""
+    site, whole = urlsplit(processes.start_web()), form(TWO)
+    head = (
+        f"POST {URL} HTTP/1.1\r\nHost: {site.netloc}\r\nAuthorization: Bearer {make_token(owner)}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(whole)}\r\n\r\n"
+    )
+    with socket.create_connection((str(site.hostname), site.port), timeout=30) as program:
+        program.sendall(head.encode() + whole[:-1000])
+        program.shutdown(socket.SHUT_WR)
+        answer = http.client.HTTPResponse(program)
+        answer.begin()
+        assert (answer.status, json.load(answer), Patch.objects.count()) == (400, {"error": CUT}, 0)
+
+
 def form(parts: list[tuple[str, str, bytes]]) -> bytes:
     """Files as a form sends them: field, file name, content."""
     head = '--b\r\nContent-Disposition: form-data; name="{}"; filename="{}"\r\nContent-Type: image/png\r\n\r\n'
@@ -203,7 +244,24 @@ def test_images_come_as_a_form_with_files_and_no_other_way(api: Api, content_typ
 
 
 @pytest.mark.parametrize(
-    "value", ["1e400", "-1e400", "nan", "inf", "-Infinity", "0", "0.009", "100.1", "4,5", "x", "9" * 5000, "1.00001"]
+    "value",
+    [
+        "1e400",
+        "1e999999999",
+        "-1e-999999999",
+        "0.25" + "0" * 40 + "1",
+        "-1e400",
+        "nan",
+        "inf",
+        "-Infinity",
+        "0",
+        "0.009",
+        "100.1",
+        "4,5",
+        "x",
+        "9" * 5000,
+        "1.00001",
+    ],
 )
 def test_a_scale_is_a_number_in_its_range(api: Api, value: str) -> None:
     refused = api.post(pictures.png(), um_per_pixel=value)
