@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import struct
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import uuid4
 
 import pytest
@@ -23,7 +24,7 @@ from reviews.models import Answer
 from tests import pictures
 from tests.api.test_predictions_api import URL, Api
 from tests.factories import answer, make_token, submit_drawn
-from tests.processes import Processes
+from tests.processes import Processes, wait_for
 from webhooks import services as webhooks
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -165,19 +166,34 @@ def test_what_stands_behind_a_forms_end_is_passed_over(api: Api) -> None:
     assert (sent.status_code, len(sent.json()["predictions"])) == (202, 2)
 
 
-def test_of_a_program_that_falls_silent_nothing_is_stored(processes: Processes, owner: User) -> None:
-    """It says how long its form is, sends some of it, and closes its side of the connection."""
-    site, whole = urlsplit(processes.start_web()), form(TWO)
+def cut_request(site: SplitResult, owner: User) -> bytes:
+    """It says how long its form is, and holds some of it."""
+    whole = form(TWO)
     head = (
         f"POST {URL} HTTP/1.1\r\nHost: {site.netloc}\r\nAuthorization: Bearer {make_token(owner)}\r\n"
         f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(whole)}\r\n\r\n"
     )
+    return head.encode() + whole[:-1000]
+
+
+def test_of_a_program_that_falls_silent_nothing_is_stored(processes: Processes, owner: User) -> None:
+    site = urlsplit(processes.start_web())
     with socket.create_connection((str(site.hostname), site.port), timeout=30) as program:
-        program.sendall(head.encode() + whole[:-1000])
+        program.sendall(cut_request(site, owner))
         program.shutdown(socket.SHUT_WR)
         answer = http.client.HTTPResponse(program)
         answer.begin()
         assert (answer.status, json.load(answer), Patch.objects.count()) == (400, {"error": CUT}, 0)
+
+
+def test_a_program_that_resets_its_connection_is_no_fault_of_the_server(processes: Processes, owner: User) -> None:
+    site = urlsplit(processes.start_web())
+    with socket.create_connection((str(site.hostname), site.port), timeout=30) as program:
+        program.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        program.sendall(cut_request(site, owner))
+    wait_for(lambda: f"POST {URL}" in processes.log("web"), what="the line of this request")
+    assert "Internal Server Error" not in processes.log("web")
+    assert not Patch.objects.exists()
 
 
 def form(parts: list[tuple[str, str, bytes]]) -> bytes:
