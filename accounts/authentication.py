@@ -33,17 +33,20 @@ class ApiTokenAuthentication(TokenAuthentication):
         try:
             found: tuple[User, ApiToken] | None = super().authenticate(request)
         except AuthenticationFailed:
+            # knox's own sentences, too, are of something that is no token.
             if count_wrong_guess(get_adapter().get_client_ip(request._request)) > GUESSES_PER_MINUTE:
                 raise Throttled(wait=60, detail=_("Too many wrong tokens from this address.")) from None
-            raise
+            raise AuthenticationFailed(
+                _("This token is unknown, expired or revoked. Make one on the page “API tokens” of the account.")
+            ) from None
         return found
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
         if not TOKEN.fullmatch(token):
-            raise AuthenticationFailed(_("Invalid token."))
+            raise AuthenticationFailed
         found = _find(hash_token(token.decode()))
         if found is None or found.expiry <= timezone.now() or not found.user.is_active:
-            raise AuthenticationFailed(_("Invalid token."))
+            raise AuthenticationFailed
         note_use(found)
         found.user.is_by_token = True
         return found.user, found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.utils.translation import gettext as _
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
@@ -19,6 +20,8 @@ class HasScope(BasePermission):
     A view has `scopes`, by method; a safe method that it does not name needs `read`.
     """
 
+    message: str | None = None  # of one request: each has a permission of its own
+
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not request.user or not request.user.is_authenticated:
             return False
@@ -26,5 +29,9 @@ class HasScope(BasePermission):
         if not isinstance(request.auth, ApiToken) or not is_known:
             return True
         named: dict[str, Scope] = getattr(view, "scopes", {})
-        default = Scope.READ if request.method in SAFE_METHODS else None
-        return named.get(request.method or "", default) in request.auth.scopes
+        needed = named.get(request.method or "", Scope.READ if request.method in SAFE_METHODS else None)
+        self.message = _("This needs a token with the scope “%(needed)s”. The one that was sent has: %(scopes)s.") % {
+            "needed": needed,
+            "scopes": ", ".join(request.auth.scopes),
+        }
+        return needed in request.auth.scopes

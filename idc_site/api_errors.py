@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import TooManyFilesSent
+from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import Http404
-from rest_framework.exceptions import APIException, NotFound, ValidationError
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import APIException, NotAuthenticated, NotFound, UnsupportedMediaType, ValidationError
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as rest_exception_handler
 
-from idc_site.errors import error_body, too_many_files_message
+from idc_site.errors import error_body, wrong_request
 from predictions.exceptions import ServiceError, UnknownPatch
 
 NON_FIELD_ERRORS = api_settings.NON_FIELD_ERRORS_KEY
@@ -21,20 +22,31 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
     """REST framework's hook. None (an unexpected error) goes on to the site's 500 handler."""
     if isinstance(exception, Http404 | UnknownPatch):
         # The same body for unknown, foreign and deleted, also in this moment: nothing can be told apart.
-        exception = NotFound()
+        exception = NotFound(_("There is nothing of this id for you here: it is unknown, deleted or another's."))
     if isinstance(exception, ServiceError):
         headers = {"Retry-After": str(exception.retry_after)} if exception.retry_after else {}
         return Response(error_body(exception.code, str(exception)), status=exception.status, headers=headers)
-    if isinstance(exception, TooManyFilesSent):
-        return Response(error_body("too_many_files", too_many_files_message()), status=400)
+    if isinstance(exception, BadRequest | SuspiciousOperation):
+        wrong = wrong_request(exception)
+        return Response(error_body(wrong.code, wrong.message), status=wrong.status)
     response = rest_exception_handler(exception, context)
     if response is None or not isinstance(exception, APIException):
         return response
     if isinstance(exception, ValidationError):
         response.data = _validation_body(exception)
     else:
-        response.data = error_body(str(exception.get_codes()), str(exception.detail))
+        response.data = error_body(str(exception.get_codes()), _message(exception, context))
     return response
+
+
+def _message(exception: APIException, context: dict[str, Any]) -> str:
+    """REST framework says what is wrong; ours also say how to mend it."""
+    if isinstance(exception, NotAuthenticated):
+        return _("Send a token as “Authorization: Bearer idc_…”, from the page “API tokens” of the account.")
+    if isinstance(exception, UnsupportedMediaType):
+        kinds = ", ".join(parser.media_type for parser in context["view"].parser_classes)
+        return _("Send the body as one of these, and say so in Content-Type: %(kinds)s.") % {"kinds": kinds}
+    return str(exception.detail)
 
 
 def _validation_body(exception: ValidationError) -> dict[str, dict[str, str]]:

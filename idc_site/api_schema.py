@@ -78,18 +78,20 @@ REFUSALS = {
     401: Refusal(
         "NotAuthenticated",
         "No token, or one that is wrong, expired or revoked.",
-        error_body("authentication_failed", "Invalid token."),
+        error_body("not_authenticated", "Send a token as “Authorization: Bearer idc_…”."),
         ("WWW-Authenticate",),
     ),
     403: Refusal(
         "PermissionDenied",
         "The token lacks the scope; or a browser's session came without the CSRF token.",
-        error_body("permission_denied", "You do not have permission to perform this action."),
+        error_body(
+            "permission_denied", "This needs a token with the scope “predict”. The one that was sent has: read."
+        ),
     ),
     404: Refusal(
         "NotFound",
         "Unknown, another's or deleted: one and the same.",
-        error_body("not_found", "Not found."),
+        error_body("not_found", "There is nothing of this id for you here: it is unknown, deleted or another's."),
     ),
     411: Refusal(
         "LengthRequired",
@@ -104,7 +106,9 @@ REFUSALS = {
     415: Refusal(
         "UnsupportedMediaType",
         "The body is of another content type than those described here.",
-        error_body("unsupported_media_type", 'Unsupported media type "text/plain" in request.'),
+        error_body(
+            "unsupported_media_type", "Send the body as one of these, and say so in Content-Type: application/json."
+        ),
     ),
     429: Refusal(
         "TooMany",

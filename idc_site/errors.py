@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+
+from idc_site.bodies import CutBody
 
 if TYPE_CHECKING:
     from predictions.exceptions import ServiceError
@@ -43,34 +45,40 @@ def refusal(request: HttpRequest, error: ServiceError) -> HttpResponse:
     )
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+class Wrong(NamedTuple):
+    """What is wrong with a request that never became one for a view, or that none can read."""
+
+    status: int
+    code: str
+    title: str
+    message: str
+
+
+def wrong_request(exception: Exception) -> Wrong:
+    """Of what Django raises while it reads a request: BadRequest and SuspiciousOperation."""
+    if isinstance(exception, CutBody):
+        message = _("What was sent has no end: it was cut on its way. Send it again, whole.")
+        return Wrong(400, "parse_error", _("Only a part arrived"), message)
     if isinstance(exception, TooManyFilesSent):
-        return error_response(
-            request,
-            status=400,
-            code="too_many_files",
-            title=_("Too many files"),
-            message=too_many_files_message(),
-        )
+        return Wrong(400, "too_many_files", _("Too many files"), _too_many_files())
+    if isinstance(exception, TooManyFieldsSent):
+        message = _("At most %(number)d fields can be sent at once.") % {
+            "number": settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+        }
+        return Wrong(400, "bad_request", _("Too many fields"), message)
     if isinstance(exception, RequestDataTooBig):
-        return error_response(
-            request,
-            status=413,
-            code="too_large",
-            title=_("Too large"),
-            message=_("What was sent beside the files is larger than %(kilobytes)d kB.")
-            % {"kilobytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024},
-        )
-    return error_response(
-        request,
-        status=400,
-        code="bad_request",
-        title=_("This request cannot be understood"),
-        message=_("The address or the data sent with it is not of a form this site knows."),
-    )
+        message = _("What was sent beside the files is larger than %(kilobytes)d kB.")
+        kilobytes = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024
+        return Wrong(413, "too_large", _("Too large"), message % {"kilobytes": kilobytes})
+    message = _("The address or the data sent with it is not of a form this site knows.")
+    return Wrong(400, "bad_request", _("This request cannot be understood"), message)
 
 
-def too_many_files_message() -> str:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_response(request, **wrong_request(exception)._asdict())
+
+
+def _too_many_files() -> str:
     most: int = settings.IMAGES_PER_REQUEST
     said = ngettext(
         "At most %(number)d image can be sent at once.", "At most %(number)d images can be sent at once.", most

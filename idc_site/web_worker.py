@@ -1,20 +1,25 @@
-"""How the web processes share connections, and their threads."""
+"""How the web processes share connections and their threads, and which connections they end."""
 
 from __future__ import annotations
 
 import select
 import time
+from collections.abc import Callable, Iterable
 from socket import socket
+from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 PAUSE = 0.0005  # s for each connection that this process has, as far as MOST of them
 MOST = 8
 STAY_MS = 50  # that a thread waits for the next request of a program that has its answer
+PASSED_OVER = 32 * 1024  # bytes of a body that nobody has read; from 64 kB on gunicorn ends the connection
+
+Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class EvenThreadWorker(ThreadWorker):
-    """gunicorn's threads, two differences:
+    """gunicorn's threads, three differences:
 
     Whichever process has fewer connections is the quicker to accept the next. All listen on one socket, and connections
     that come at once would fall on them as they happen to wake: of five often four on one. As a connection stays where
@@ -22,7 +27,16 @@ class EvenThreadWorker(ThreadWorker):
 
     And as long as there is a thread for each connection, a thread that has answered waits a moment for the next request
     itself: to hand the connection to the main thread and back takes as long as to read a request.
+
+    And an answer that leaves a body unread says that the connection ends with it. gunicorn ends it too, but says that
+    it stays, and the next request of a program that believes so is lost.
     """
+
+    wsgi: Application
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = _ending(self.wsgi)
 
     def accept(self, listener: socket) -> None:
         if self.cfg.workers > 1:
@@ -44,3 +58,19 @@ class EvenThreadWorker(ThreadWorker):
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)
         return bool(poll.poll(STAY_MS))
+
+
+def _ending(application: Application) -> Application:
+    """The same application; whoever was refused before their body was read is told that the connection ends."""
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        response = start_response.__self__  # gunicorn's
+
+        def start(*args: Any) -> Any:
+            if getattr(response.req.body.reader, "length", 0) > PASSED_OVER:
+                response.force_close()
+            return start_response(*args)
+
+        return application(environ, start)
+
+    return answer

@@ -36,10 +36,15 @@ class NewestFirst(CursorPagination):
         try:
             cursor: Cursor | None = super().decode_cursor(request)
         except NotFound:
-            raise ValidationError({self.cursor_query_param: self.invalid_cursor_message}) from None
-        if cursor and cursor.position is not None and not self.is_place(str(cursor.position)):
-            raise ValidationError({self.cursor_query_param: self.invalid_cursor_message})
+            raise self._no_cursor() from None
+        # One without a position would be the first page again, and a program that goes from page to page would not end.
+        if cursor and (cursor.offset or cursor.position is None or not self.is_place(str(cursor.position))):
+            raise self._no_cursor()
         return cursor
+
+    def _no_cursor(self) -> ValidationError:
+        message = _("This is no cursor of this list and its sort. Leave it out to begin at the first page.")
+        return ValidationError({self.cursor_query_param: message})
 
     def is_place(self, position: str) -> bool:
         return position.isascii() and position.isdecimal() and len(position) <= ID_DIGITS

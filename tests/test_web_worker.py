@@ -89,3 +89,16 @@ def test_requests_that_come_together_are_answered_in_their_order(processes: Proc
         while more := program.recv(65_536):
             answers += more
     assert re.findall(rb"HTTP/1.1 (\d+) ", answers) == [b"200", b"404"]
+
+
+def test_whoever_is_refused_before_a_long_body_is_read_is_told_that_the_connection_ends(processes: Processes) -> None:
+    address = urlsplit(processes.start_web(WEB_CONCURRENCY="1"))
+    program = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
+    for size, end in ((1000, "keep-alive"), (200_000, "close"), (1000, "keep-alive")):
+        program.request(
+            "POST", "/api/v1/predictions/", b"x" * size, {"Content-Type": "multipart/form-data; boundary=b"}
+        )
+        answer = program.getresponse()
+        assert (answer.status, answer.headers["Connection"]) == (401, end)
+        assert answer.read()
+    program.close()

@@ -39,6 +39,11 @@ EXACT = Context(prec=serializers.DecimalField.MAX_STRING_LENGTH, Emin=MIN_EMIN, 
 class ScaleField(serializers.DecimalField):
     """A number to clients. Zeros at the end are no digits: what a program writes as `0.250000` is 0.25."""
 
+    def to_internal_value(self, data: Any) -> Decimal:
+        if "_" in str(data) or not str(data).isascii():  # Python reads `1_0`, and digits of other scripts
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
     def validate_precision(self, value: Decimal) -> Decimal:
         return super().validate_precision(value.normalize(EXACT))
 

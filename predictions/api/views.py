@@ -7,11 +7,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpResponse, HttpResponseBase
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -187,7 +187,10 @@ class PredictionHeatmap(APIView):
         prediction = visible_prediction(request, prediction_id)
         # To draw one is work, which needs the scope; without it one sees as much as anybody.
         asker = user_of(request) if HasScope().has_permission(request, self) else AnonymousUser()
-        response: HttpResponse = heatmap_response(request._request, prediction, user=asker)
+        try:
+            response: HttpResponse = heatmap_response(request._request, prediction, user=asker)
+        except Http404:
+            raise NotFound(_("No map of this patch was made. Its owner can ask for one.")) from None
         return response
 
 

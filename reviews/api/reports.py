@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 from uuid import UUID
 
-from django.shortcuts import get_object_or_404
+from django.http import Http404
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiExample
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -58,8 +60,10 @@ class ReportList(APIView):
         """Of somebody else. Staff look at it; personal data is hidden until they have. Twice is once."""
         fields = ReportCreateSerializer(data=request.data)
         user = user_of(request)
-        visible = Prediction.objects.visible_to(user).filter(patch__in=Patch.objects.reportable_by(user))
-        prediction = get_object_or_404(visible.select_related("patch"), uuid=prediction_id)
+        found = Prediction.objects.visible_to(user).filter(uuid=prediction_id)
+        prediction = found.filter(patch__in=Patch.objects.reportable_by(user)).select_related("patch").first()
+        if not prediction:
+            raise NotFound(_("What others share can be reported, nothing else.")) if found.exists() else Http404
         fields.is_valid(raise_exception=True)
         said = {"reason": ReportReason(fields.validated_data["reason"]), "comment": fields.validated_data["comment"]}
         made = services.report(patch=prediction.patch, reporter=user, **said)

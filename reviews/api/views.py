@@ -8,8 +8,10 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse
+from rest_framework.exceptions import NotFound
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -54,6 +56,8 @@ from reviews.views import image_response
 
 class IsReviewer(BasePermission):
     """For reviewers and staff."""
+
+    message = _("This is for reviewers alone: with a token nobody acts as staff.")
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         return user_of(request).is_reviewer
@@ -202,7 +206,9 @@ class GroundTruthDetail(APIView):
     def get(self, request: Request, prediction_id: UUID) -> Response:
         """404 while nothing is stated. `source` is for the owner and staff alone."""
         patch, user = visible_prediction(request, prediction_id).patch, user_of(request)
-        truth = get_object_or_404(GroundTruth, patch=patch)
+        truth = GroundTruth.objects.filter(patch=patch).first()
+        if not truth:
+            raise NotFound(_("Nothing is stated of this patch."))
         return Response(truth_json(truth, with_source=user.sees_all or patch.owner_id == user.pk))
 
     @operation(

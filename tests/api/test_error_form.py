@@ -76,6 +76,11 @@ def test_a_wrong_call(api: Api, method: str, address: str, options: Any, status:
         {"limit": ""},
         {"limit": "٣"},
         {"cursor": "x"},
+        {"cursor": ""},
+        {"cursor": "\0"},
+        {"cursor": "AAAA"},
+        {"cursor": "bz01"},  # o=5
+        {"cursor": "cj0x"},  # r=1
         {"cursor": "cD0tMQ=="},  # p=-1
         {"status": "lost"},
         {"status": ""},
@@ -114,6 +119,8 @@ HOSTILE_JSON = {
     "NaN": b'{"model": NaN}',
     "Infinity": b'{"model": -Infinity}',
     "5,000 digits": b'{"model":' + b"9" * 5000 + b"}",
+    "a name twice": b'{"model": "other-1", "model": "resnet18-1"}',
+    "an infinite number": b'{"model": 1e999}',
     "no object": b"null",
     "a list": b'["resnet18-1"]',
     "no UTF-8": b'{"model": "\xff"}',
@@ -148,7 +155,8 @@ def test_too_much_and_too_many(api: Api, settings: Settings) -> None:
     assert (response.status_code, error(response)["code"]) == (413, "too_large")
     settings.DATA_UPLOAD_MAX_NUMBER_FIELDS = 3
     response = api.post(pictures.png(), **{f"field{number}": "x" for number in range(9)})
-    assert (response.status_code, error(response)["code"]) == (400, "bad_request")
+    told = {"code": "bad_request", "message": "At most 3 fields can be sent at once."}
+    assert (response.status_code, error(response)) == (400, told)
 
 
 def test_a_session_without_the_csrf_token(owner: User) -> None:
@@ -164,6 +172,14 @@ def test_a_revoked_token_and_one_of_10_kb_are_401_and_say_how_to_sign_in(api: Ap
         response = client.get(URL)
         assert (response.status_code, error(response)["code"]) == (401, "authentication_failed")
         assert response["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("header", ["Bearer", "Bearer a b", "Bearer idc_", "Bearer " + "idc_" + "0" * 64])
+def test_whatever_is_no_token_is_told_in_one_sentence(header: str) -> None:
+    response = Client(headers={"Authorization": header}).get(URL)
+    message = "This token is unknown, expired or revoked. Make one on the page “API tokens” of the account."
+    told = {"code": "authentication_failed", "message": message}
+    assert (response.status_code, error(response)) == (401, told)
 
 
 def test_head_and_options_tell_no_more_than_get(api: Api, owner: User, stranger: User) -> None:

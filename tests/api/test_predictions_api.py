@@ -26,7 +26,12 @@ from tests.ml.test_images import REFUSED
 
 pytestmark = pytest.mark.usefixtures("model_version")
 URL = "/api/v1/predictions/"
-NOT_FOUND = {"error": {"code": "not_found", "message": "Not found."}}
+NOT_FOUND = {
+    "error": {
+        "code": "not_found",
+        "message": "There is nothing of this id for you here: it is unknown, deleted or another's.",
+    }
+}
 
 
 class Api:

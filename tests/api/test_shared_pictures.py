@@ -13,13 +13,24 @@ from django.urls import reverse
 from accounts.models import Scope, User
 from predictions import services
 from predictions.models import Explanation, Patch, Prediction, Status, Visibility
-from tests.api.test_predictions_api import NOT_FOUND, Api
+from tests.api.test_predictions_api import Api
 from tests.factories import answer, make_user, submit_drawn
 
 pytestmark = pytest.mark.usefixtures("model_version")
 PICTURES = ("image", "heatmap")
-NO_TOKEN = {"error": {"code": "not_authenticated", "message": "Authentication credentials were not provided."}}
-NO_SCOPE = {"error": {"code": "permission_denied", "message": "You do not have permission to perform this action."}}
+NO_TOKEN = {
+    "error": {
+        "code": "not_authenticated",
+        "message": "Send a token as “Authorization: Bearer idc_…”, from the page “API tokens” of the account.",
+    }
+}
+NO_SCOPE = {
+    "error": {
+        "code": "permission_denied",
+        "message": "This needs a token with the scope “read”. The one that was sent has: predict.",
+    }
+}
+NO_MAP = {"error": {"code": "not_found", "message": "No map of this patch was made. Its owner can ask for one."}}
 
 
 def address(name: str, prediction: Prediction) -> str:
@@ -85,13 +96,13 @@ def test_it_ends_with_the_sharing_for_those_who_have_it_too(owner: User, name: s
 def test_a_map_is_shown_to_anyone_and_asked_for_by_its_owner_alone(owner: User) -> None:
     (shared,) = submit_drawn(owner, 1, visibility=Visibility.PUBLIC)
     answer(shared)
-    assert told(Client().get(address("heatmap", shared))) == (404, NOT_FOUND)
+    assert told(Client().get(address("heatmap", shared))) == (404, NO_MAP)
     assert not Explanation.objects.exists()
 
 
 def test_a_token_that_may_not_read_starts_no_map_of_its_owner_either(owner: User) -> None:
     shared = answer(submit_drawn(owner, 1, visibility=Visibility.PUBLIC)[0])
-    assert told(Api(owner, Scope.PREDICT).client.get(address("heatmap", shared))) == (404, NOT_FOUND)
+    assert told(Api(owner, Scope.PREDICT).client.get(address("heatmap", shared))) == (404, NO_MAP)
     assert not Explanation.objects.exists()
     assert Api(owner, Scope.READ).client.get(address("heatmap", shared)).status_code == 202
 

@@ -26,6 +26,7 @@ from tests.api.test_predictions_api import URL, Api
 from tests.factories import answer, make_token, submit_drawn
 from tests.processes import Processes, wait_for
 from webhooks import services as webhooks
+from webhooks.models import Webhook
 
 pytestmark = pytest.mark.usefixtures("model_version")
 FILE_REQUIRED = {
@@ -140,10 +141,16 @@ def test_a_file_whose_name_is_none_is_taken_under_another(api: Api, name: str) -
     assert {patch.original_name for patch in Patch.objects.all()} == {"a.png", "unnamed"}
 
 
+def form(parts: list[tuple[str, str, bytes]]) -> bytes:
+    """Files as a form sends them: field, file name, content."""
+    head = '--b\r\nContent-Disposition: form-data; name="{}"; filename="{}"\r\nContent-Type: image/png\r\n\r\n'
+    return b"".join([*(head.format(*part[:2]).encode() + part[2] + b"\r\n" for part in parts), b"--b--\r\n"])
+
+
 TWO = [("image", "a.png", pictures.png()), ("image", "b.png", pictures.png(seed=2))]
 CUT = {
     "code": "parse_error",
-    "message": "The form has no end: it was cut on its way. Send it again, whole.",
+    "message": "What was sent has no end: it was cut on its way. Send it again, whole.",
 }
 
 
@@ -166,40 +173,88 @@ def test_what_stands_behind_a_forms_end_is_passed_over(api: Api) -> None:
     assert (sent.status_code, len(sent.json()["predictions"])) == (202, 2)
 
 
-def cut_request(site: SplitResult, owner: User) -> bytes:
-    """It says how long its form is, and holds some of it."""
-    whole = form(TWO)
+def test_a_form_is_read_whole_however_it_comes_in_pieces(api: Api) -> None:
+    """Its boundaries are counted, and Django reads it in pieces of 64 kB: they fall on each place of the last one."""
+    boundary = "b" * 30
+    kind = f"multipart/form-data; boundary={boundary}"
+    without = len(form([("image", "long", b""), *TWO])) + 4 * (len(boundary) - 1)
+    for size in range(2**16 - 2, 2**16 + len(boundary) + 6):
+        body = form([("image", "long", b"p" * (size - without)), *TWO]).replace(b"--b", b"--" + boundary.encode())
+        assert len(body) == size
+        sent = api.client.generic("POST", URL, body, content_type=kind)
+        assert (sent.status_code, len(sent.json()["predictions"]), len(sent.json()["rejected"])) == (202, 2, 1)
+
+
+NAMELESS = {
+    "no name": b'form-data; filename="b.png"',
+    "no disposition's kind": b"",
+    "a name that is not UTF-8": b'form-data; name="im\xfcge"; filename="b.png"',
+    "a file name that is not UTF-8": b'form-data; name="image"; filename="pr\xfcfung.png"',
+}
+
+
+@pytest.mark.parametrize("disposition", NAMELESS.values(), ids=NAMELESS)
+@pytest.mark.parametrize("beside", [0, 1])
+def test_a_part_of_a_form_that_cannot_be_read_is_not_passed_over(api: Api, disposition: bytes, beside: int) -> None:
+    part = b"--b\r\nContent-Disposition: " + disposition + b"\r\n\r\n" + pictures.png(seed=2) + b"\r\n"
+    body = part + form(TWO[:beside])
+    refused = api.client.generic("POST", URL, body, content_type="multipart/form-data; boundary=b")
+    message = "1 part of the form has no name, or a file name that is not UTF-8."
+    told = {"error": {"code": "parse_error", "message": message}}
+    assert (refused.status_code, refused.json(), Patch.objects.count()) == (400, told, 0)
+
+
+def cut_request(site: SplitResult, owner: User, path: str, kind: str, whole: bytes, sent: bytes) -> bytes:
+    """It says how long its body is, and holds some of it."""
     head = (
-        f"POST {URL} HTTP/1.1\r\nHost: {site.netloc}\r\nAuthorization: Bearer {make_token(owner)}\r\n"
-        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(whole)}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {site.netloc}\r\nAuthorization: Bearer {make_token(owner)}\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: {len(whole)}\r\n\r\n"
     )
-    return head.encode() + whole[:-1000]
+    return head.encode() + sent
 
 
-def test_of_a_program_that_falls_silent_nothing_is_stored(processes: Processes, owner: User) -> None:
+FORM = "multipart/form-data; boundary=b"
+HOOK = b'{"url": "http://127.0.0.1/hook"}'
+CUTS = {
+    "form": (URL, FORM, form(TWO), form(TWO)[:-1000]),
+    "form without what stands behind its end": (URL, FORM, form(TWO) + b"\r\n", form(TWO)),
+    "JSON": ("/api/v1/webhooks/", "application/json", HOOK + b" ", HOOK),
+    "nothing": (URL, FORM, form(TWO), b""),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_of_a_program_that_falls_silent_nothing_is_stored(processes: Processes, owner: User, cut: Any) -> None:
     site = urlsplit(processes.start_web())
     with socket.create_connection((str(site.hostname), site.port), timeout=30) as program:
-        program.sendall(cut_request(site, owner))
+        program.sendall(cut_request(site, owner, *cut))
         program.shutdown(socket.SHUT_WR)
         answer = http.client.HTTPResponse(program)
         answer.begin()
-        assert (answer.status, json.load(answer), Patch.objects.count()) == (400, {"error": CUT}, 0)
+        assert (answer.status, json.load(answer)) == (400, {"error": CUT})
+    assert (Patch.objects.count(), Webhook.objects.count()) == (0, 0)
+
+
+def test_a_page_that_is_sent_a_part_of_its_form_says_so(processes: Processes) -> None:
+    site = urlsplit(processes.start_web())
+    with socket.create_connection((str(site.hostname), site.port), timeout=30) as browser:
+        cookie = f"Cookie: csrftoken={'a' * 32}\r\n"
+        head = f"POST /accounts/login/ HTTP/1.1\r\nHost: {site.netloc}\r\nContent-Length: 100\r\n{cookie}"
+        browser.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\nlogin=a".encode())
+        browser.shutdown(socket.SHUT_WR)
+        answer = http.client.HTTPResponse(browser)
+        answer.begin()
+        assert (answer.status, "Only a part arrived" in answer.read().decode()) == (400, True)
 
 
 def test_a_program_that_resets_its_connection_is_no_fault_of_the_server(processes: Processes, owner: User) -> None:
     site = urlsplit(processes.start_web())
     with socket.create_connection((str(site.hostname), site.port), timeout=30) as program:
         program.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        program.sendall(cut_request(site, owner))
+        program.sendall(cut_request(site, owner, *CUTS["form"]))
     wait_for(lambda: f"POST {URL}" in processes.log("web"), what="the line of this request")
     assert "Internal Server Error" not in processes.log("web")
     assert not Patch.objects.exists()
-
-
-def form(parts: list[tuple[str, str, bytes]]) -> bytes:
-    """Files as a form sends them: field, file name, content."""
-    head = '--b\r\nContent-Disposition: form-data; name="{}"; filename="{}"\r\nContent-Type: image/png\r\n\r\n'
-    return b"".join([*(head.format(*part[:2]).encode() + part[2] + b"\r\n" for part in parts), b"--b--\r\n"])
 
 
 def test_a_body_whose_length_is_not_told_is_asked_for_it(processes: Processes, owner: User) -> None:
@@ -252,7 +307,7 @@ def test_where_no_file_is_the_fields_that_take_one_are_named(api: Api, fields: d
 )
 def test_images_come_as_a_form_with_files_and_no_other_way(api: Api, content_type: str, body: bytes) -> None:
     refused = api.client.post(URL, body, content_type=content_type)
-    message = f'Unsupported media type "{content_type}" in request.'
+    message = "Send the body as one of these, and say so in Content-Type: multipart/form-data."
     assert (refused.status_code, refused.json()) == (
         415,
         {"error": {"code": "unsupported_media_type", "message": message}},
@@ -274,6 +329,8 @@ def test_images_come_as_a_form_with_files_and_no_other_way(api: Api, content_typ
         "0.009",
         "100.1",
         "4,5",
+        "1_0",
+        "\u0660.\u0665",
         "x",
         "9" * 5000,
         "1.00001",

@@ -35,6 +35,7 @@ def test_login_keeps_server_and_token_for_this_user_alone(idc: Idc, home: Path, 
         f"owner@example.org on {idc.server}, patches left today: 20,000. Kept in {kept(home)}."
     )
     assert idc.token not in done.stdout + done.stderr
+    assert done.stderr == ""
     assert stat.S_IMODE(kept(home).stat().st_mode) == 0o600
     assert stat.S_IMODE(kept(home).parent.stat().st_mode) == 0o700
     done = Idc(home).run("predict", write_patches(tmp_path / "p", 2), "--csv", tmp_path / "out.csv")
@@ -85,6 +86,21 @@ def test_a_wrong_or_weak_token_ends_with_4(
     assert done.returncode == 4
     assert f"idc: {idc.server} does not allow this: " in done.stderr
     assert token not in done.stdout + done.stderr
+    assert not (tmp_path / "out.csv.progress").exists()
+    if scopes:
+        assert "This needs a token with the scope “predict”. The one that was sent has: read." in done.stderr
+
+
+def test_a_run_that_is_refused_as_it_is_does_not_stand_in_the_way_of_the_right_one(idc: Idc, tmp_path: Path) -> None:
+    folder, out = write_patches(tmp_path / "p", 6), tmp_path / "out.csv"
+    done = idc.run("predict", folder, "--csv", out, "--forget", "--visibility", "public")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2,
+        f"idc: {idc.server} does not understand this: What is to be forgotten is private. "
+        "Send it without “visibility”, or to be kept.",
+    )
+    assert idc.run("predict", folder, "--csv", out).returncode == 0
+    assert [line["status"] for line in table(out)] == ["succeeded"] * 6
 
 
 def test_a_server_that_is_away_ends_with_3_after_the_stated_tries(home: Path, tmp_path: Path) -> None:
@@ -136,6 +152,12 @@ def test_what_cannot_be_sent_ends_with_2(home: Path, arguments: list[str], words
     (home / "text.zip").write_text("no zip")
     done = Idc(home, "http://127.0.0.1:9", "idc_x").run("predict", *arguments, "--csv", "out.csv", "--tries", "1")
     assert (done.returncode, done.stderr) == (2, f"idc: {words}\n")
+
+
+def test_a_table_in_a_folder_that_is_not_there_ends_with_2_before_anything_is_sent(home: Path, tmp_path: Path) -> None:
+    folder, out = write_patches(tmp_path / "p", 1), tmp_path / "none" / "out.csv"
+    done = Idc(home, "http://127.0.0.1:9", "idc_x").run("predict", folder, "--csv", out)
+    assert (done.returncode, done.stderr) == (2, f"idc: There is no folder {out.parent} to write out.csv into.\n")
 
 
 def test_options_that_make_no_sense_end_with_2(home: Path) -> None:

@@ -20,6 +20,7 @@ from accounts.models import User
 from predictions import services
 from predictions.exceptions import NotAnswered
 from predictions.models import Event, Explanation, ModelVersion, Prediction, Status, Visibility
+from tests.api.test_shared_pictures import NO_MAP
 from tests.factories import answer, fail, make_token, submit_drawn
 
 pytestmark = pytest.mark.usefixtures("model_version")
@@ -269,7 +270,8 @@ def test_a_program_that_owns_nothing_of_it_sees_the_map_but_does_not_ask(
     stranger: User, prediction: Prediction
 ) -> None:
     client = api(stranger)
-    assert client.get(heatmap_of(prediction)).json() == {"error": {"code": "not_found", "message": "Not found."}}
+    refused = client.get(heatmap_of(prediction))
+    assert (refused.status_code, refused.json()) == (404, NO_MAP)
     assert not Explanation.objects.exists()
     put(prediction, Status.SUCCEEDED)
     assert client.get(heatmap_of(prediction)).content == PNG

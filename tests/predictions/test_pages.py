@@ -254,6 +254,7 @@ def test_history_filters_and_pages(signed_in: Client, owner: User) -> None:
     "query",
     [
         {"cursor": "nonsense"},
+        {"cursor": "AAAA"},
         {"cursor": "cD1hYmM="},  # p=abc
         {"cursor": "cD05OTk5OTk5OTk5OTk5OTk5OTk5OTk="},  # p=99999999999999999999
         {"cursor": "cD0lMDA="},  # p=%00

@@ -13,12 +13,12 @@ from predictions import services as prediction_services
 from predictions.models import Prediction, Visibility
 from reviews import services
 from reviews.models import Answer, Draw, GroundTruth, Review
+from tests.api.test_predictions_api import NOT_FOUND
 from tests.factories import make_reviewer, make_token
 from tests.reviews.people import answered, asked, say
 
 pytestmark = pytest.mark.usefixtures("model_version")
 URL = "/api/v1/reviews/"
-NOT_FOUND = {"error": {"code": "not_found", "message": "Not found."}}
 
 
 def with_token(user: User, *scopes: Scope) -> Client:
@@ -180,6 +180,8 @@ def test_who_may_call_what(method: str, path: str, caller: str, owner: User, rev
     assert response.status_code == {"anonymous": 401, "other": 404}.get(caller, 403)
     if caller == "other":
         assert response.json() == NOT_FOUND
+    if caller == "stranger":
+        assert response.json()["error"]["message"] == "This is for reviewers alone: with a token nobody acts as staff."
     review.refresh_from_db()
     draw.refresh_from_db()
     assert (review.answer, draw.outcome) == ("positive", "open")
@@ -189,7 +191,10 @@ def test_owners_state_change_and_withdraw_the_truth(owner: User, stranger: User,
     answered(owner, 0.9)
     address = f"/api/v1/predictions/{Prediction.objects.get().uuid}/ground-truth/"
     mine, theirs = with_token(owner), with_token(stranger)
-    assert (mine.get(address).status_code, mine.get(address).json()) == (404, NOT_FOUND)
+    nothing = {"error": {"code": "not_found", "message": "Nothing is stated of this patch."}}
+    assert (mine.get(address).status_code, mine.get(address).json()) == (404, nothing)
+    unknown = mine.get(f"/api/v1/predictions/{uuid4()}/ground-truth/")
+    assert (unknown.status_code, unknown.json()) == (404, NOT_FOUND)
     for answer in ("positive", "negative"):
         response = send(mine, "put", address, answer=answer, source="biopsy")
         truth = GroundTruth.objects.get()

@@ -22,6 +22,7 @@ from reviews import services
 from reviews.exceptions import AlreadySettled, NotReportable, TooManyReports
 from reviews.models import Report, ReportReason
 from reviews.services import reports as report_service
+from tests.api.test_predictions_api import NOT_FOUND
 from tests.factories import answer, make_reviewer, make_token, make_user, submit_drawn
 
 PERSONAL = ReportReason.PERSONAL_DATA
@@ -249,6 +250,17 @@ def test_the_form_leads_there_and_back(client: Client, shared: Prediction, owner
     assert Report.objects.get().comment == "<script>"
     hidden = client.post(reverse("reviews:report", args=[shared.uuid]), {"reason": "personal_data"}, follow=True)
     assert "Thank you." in hidden.content.decode()  # one report of each: the first stands
+
+
+def test_over_the_api_an_owner_is_told_that_a_report_is_not_for_them(shared: Prediction, owner: User) -> None:
+    client = Client(headers={"Authorization": f"Bearer {make_token(owner)}"})
+    for identity, message in (
+        (shared.uuid, "What others share can be reported, nothing else."),
+        (uuid4(), NOT_FOUND["error"]["message"]),
+    ):
+        body = {"reason": "other"}
+        refused = client.post(f"/api/v1/gallery/{identity}/reports/", body, content_type="application/json")
+        assert (refused.status_code, refused.json()) == (404, {"error": {"code": "not_found", "message": message}})
 
 
 def test_reports_over_the_api(shared: Prediction, stranger: User) -> None:

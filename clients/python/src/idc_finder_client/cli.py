@@ -19,7 +19,7 @@ from rich.console import Console
 from idc_finder_client.client import Client
 from idc_finder_client.credentials import Credentials, checked_server, checked_token, load, store
 from idc_finder_client.display import shown
-from idc_finder_client.errors import IdcError, Interrupted, NotAllowed, ServerFailed
+from idc_finder_client.errors import IdcError, Interrupted, NotAllowed, ServerFailed, WrongUse
 from idc_finder_client.results import Results
 from idc_finder_client.transport import TRIES
 
@@ -84,7 +84,8 @@ def login(
             offered = os.environ.get("IDC_SERVER") or (stored.server if stored else None)
             server = typer.prompt("Server", default=offered)
         server = checked_server(server, insecure=insecure)
-        token = checked_token(typer.prompt("Token (not shown)", hide_input=True))
+        # Out of a pipe it is read as it is: there is no echo, and nothing to warn of.
+        token = checked_token(typer.prompt("Token (not shown)", hide_input=sys.stdin.isatty()))
         with Client(server, token, insecure=insecure, tries=2) as client:
             me = client.me()
         path = _keep(Credentials(server, token, insecure), me)
@@ -126,6 +127,8 @@ def predict(
     journal = csv.with_name(f"{csv.name}.progress")
     started = time.monotonic()
     with _reported(journal):
+        if not csv.absolute().parent.is_dir():
+            raise WrongUse(f"There is no folder {csv.parent} to write {csv.name} into.")
         with Client(insecure=insecure, tries=tries) as client, shown(console, is_quiet=quiet) as report:
             results = client.predict(
                 *inputs,

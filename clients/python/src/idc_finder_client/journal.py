@@ -59,7 +59,8 @@ class Journal:
         self.chunks: set[int] = set()
         self.refused: dict[int, Refusal] = {}
         self._turn = threading.Lock()
-        if path and not self._read(path, plan):
+        self._is_begun_here = not path or not self._read(path, plan)
+        if self._is_begun_here:
             head = {"idc_journal": VERSION, "run": self.run, "plan": asdict(plan), "limits": asdict(limits)}
             self._append(head)
 
@@ -68,6 +69,11 @@ class Journal:
         with self._turn:
             self._append({"chunk": chunk, "batch": batch, "refused": [asdict(one) for one in refused]})
             self._take(chunk, batch, refused)
+
+    def forget(self) -> None:
+        """Of a run that was refused as it is: nothing was taken, and its file would stand in the way of another."""
+        if self.path and self._is_begun_here and not self.chunks:
+            self.path.unlink(missing_ok=True)
 
     def _take(self, chunk: int, batch: str | None, refused: list[Refusal]) -> None:
         self.chunks.add(chunk)

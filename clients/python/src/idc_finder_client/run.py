@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from idc_finder_client.errors import NotFound, ServerFailed, WrongUse
+from idc_finder_client.errors import NotAllowed, NotFound, ServerFailed, WrongUse
 from idc_finder_client.images import Image, Unreadable, sent_names
 from idc_finder_client.journal import Journal, Limits, Refusal
 from idc_finder_client.results import Result, Results
@@ -75,6 +75,9 @@ class Run:
         try:
             self._send_all()
             rows = self._answers()
+        except (WrongUse, NotAllowed):
+            self.journal.forget()
+            raise
         except NotFound as error:
             if not self.journal.batch:
                 raise
