@@ -5,7 +5,8 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Iterable
-from socket import socket
+from contextlib import suppress
+from socket import SHUT_RDWR, SHUT_WR, socket
 from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -13,13 +14,15 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 PAUSE = 0.0005  # s for each connection that this process has, as far as MOST of them
 MOST = 8
 STAY_MS = 50  # that a thread waits for the next request of a program that has its answer
+LINGER, SILENCE = 10.0, 2.0  # s that a program may go on sending after its answer, and that it may pause
+PIECE = 256 * 1024  # bytes
 PASSED_OVER = 32 * 1024  # bytes of a body that nobody has read; from 64 kB on gunicorn ends the connection
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class EvenThreadWorker(ThreadWorker):
-    """gunicorn's threads, three differences:
+    """gunicorn's threads, some differences:
 
     Whichever process has fewer connections is the quicker to accept the next. All listen on one socket, and connections
     that come at once would fall on them as they happen to wake: of five often four on one. As a connection stays where
@@ -28,8 +31,12 @@ class EvenThreadWorker(ThreadWorker):
     And as long as there is a thread for each connection, a thread that has answered waits a moment for the next request
     itself: to hand the connection to the main thread and back takes as long as to read a request.
 
-    And an answer that leaves a body unread says that the connection ends with it. gunicorn ends it too, but says that
-    it stays, and the next request of a program that believes so is lost.
+    An answer that leaves a body unread says that the connection ends with it. gunicorn ends it too, but says that it
+    stays, and the next request of a program that believes so is lost.
+
+    And a connection is ended by the thread that answered, not by the main thread, which would wait two seconds for a
+    program that keeps its end, and accept nobody meanwhile. What the program still sends is passed over for a while:
+    the kernel resets what is closed before that, and the answer would be lost.
     """
 
     wsgi: Application
@@ -47,6 +54,8 @@ class EvenThreadWorker(ThreadWorker):
         """Whether to keep the connection, or gunicorn's own sign that nothing has come yet."""
         while True:
             is_kept = super().handle(conn)
+            if is_kept is False:
+                _part(conn.sock)
             if is_kept is not True or not self._comes_more(conn):
                 return is_kept
 
@@ -58,6 +67,20 @@ class EvenThreadWorker(ThreadWorker):
         poll = select.poll()
         poll.register(conn.sock, select.POLLIN)
         return bool(poll.poll(STAY_MS))
+
+
+def _part(connection: socket) -> None:
+    """Say that no more is sent, and read until the program says so too, falls silent or has had its time (RFC 9112,
+    9.6)."""
+    deadline = time.monotonic() + LINGER
+    with suppress(OSError):  # whatever it is, the connection ends
+        connection.shutdown(SHUT_WR)
+        while (left := deadline - time.monotonic()) > 0:
+            connection.settimeout(min(left, SILENCE))
+            if not connection.recv(PIECE):
+                break
+    with suppress(OSError):
+        connection.shutdown(SHUT_RDWR)
 
 
 def _ending(application: Application) -> Application:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -94,11 +95,30 @@ def test_requests_that_come_together_are_answered_in_their_order(processes: Proc
 def test_whoever_is_refused_before_a_long_body_is_read_is_told_that_the_connection_ends(processes: Processes) -> None:
     address = urlsplit(processes.start_web(WEB_CONCURRENCY="1"))
     program = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
-    for size, end in ((1000, "keep-alive"), (200_000, "close"), (1000, "keep-alive")):
-        program.request(
-            "POST", "/api/v1/predictions/", b"x" * size, {"Content-Type": "multipart/form-data; boundary=b"}
-        )
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    for size, told in (
+        (1000, (401, "keep-alive")),
+        (200_000, (401, "close")),
+        (5_000_000, (401, "close")),  # the program, which sends all before it reads, is not cut off
+        (60_000_000, (401, "close")),
+        (1000, (401, "keep-alive")),
+    ):
+        program.request("POST", "/api/v1/predictions/", b"x" * size, form)
         answer = program.getresponse()
-        assert (answer.status, answer.headers["Connection"]) == (401, end)
+        assert (answer.status, answer.headers["Connection"]) == told
         assert answer.read()
     program.close()
+
+
+def test_programs_that_do_not_end_their_connections_keep_nobody_waiting(processes: Processes) -> None:
+    address = urlsplit(processes.start_web(WEB_CONCURRENCY="1"))
+    ended = [socket.create_connection((str(address.hostname), address.port), timeout=30) for _ in range(12)]
+    for program in ended:
+        program.sendall(f"GET /healthz HTTP/1.1\r\nHost: {address.netloc}\r\nConnection: close\r\n\r\n".encode())
+    started = time.monotonic()
+    for program in ended:
+        while program.recv(1000):
+            pass
+    assert time.monotonic() - started < len(ended)  # gunicorn's main thread waits two seconds for each
+    for program in ended:
+        program.close()
