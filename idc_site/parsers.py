@@ -6,7 +6,6 @@ from typing import Any
 
 from django.conf import settings
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
-from django.utils.http import parse_header_parameters
 from django.utils.translation import ngettext
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, JSONParser, get_encoding  # type: ignore[attr-defined]  # its stubs are older
@@ -59,8 +58,7 @@ class FormParser(BaseParser):
         """
         request = parser_context["request"]
         meta = request.META | {"CONTENT_TYPE": media_type}
-        boundary = parse_header_parameters(media_type)[1].get("boundary", "")
-        body = _Body(stream, b"--" + boundary.encode())
+        body = _Body(stream, b"--" + request.content_params.get("boundary", "").encode())
         try:
             form = _NamedFiles(meta, body, request.upload_handlers, settings.DEFAULT_CHARSET)  # type: ignore[arg-type]  # it reads, no more
             fields, files = form.parse()
