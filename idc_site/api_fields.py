@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
+NO_TEXT = "\ufffd"  # stands where bytes of a form were no UTF-8
 CSRF_FIELD = "csrfmiddlewaretoken"  # a browser's session may send it so: Django reads it, no view does
 
 
@@ -35,9 +36,14 @@ class Body(serializers.Serializer[Any]):
                 fields = ", ".join(sorted(self.known))
                 message = _("There is no such field. There are: %(fields)s.") % {"fields": fields}
                 raise serializers.ValidationError({name: [message]})
+            if not isinstance(data, MultiValueDict):
+                continue
+            values = data.getlist(name)
             # Text under the name of a file is no file, and is passed over: Swagger UI sends "string" beside the images.
-            if isinstance(data, MultiValueDict) and name not in self.files and len(data.getlist(name)) > 1:
+            if name not in self.files and len(values) > 1:
                 raise serializers.ValidationError({name: [_("This field is there more than once. Send it once.")]})
+            if name in self.files and any(isinstance(value, str) and NO_TEXT in value for value in values):
+                raise serializers.ValidationError({name: [_("A file needs a “filename” beside its field.")]})
         return super().run_validation(data)
 
 

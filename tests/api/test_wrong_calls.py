@@ -125,11 +125,28 @@ def test_a_field_that_is_there_twice_is_named_and_nothing_is_stored(api: Api, na
     assert not Patch.objects.exists()
 
 
+def form(parts: list[tuple[str, str, bytes]]) -> bytes:
+    """Files as a form sends them: field, file name, content."""
+    head = '--b\r\nContent-Disposition: form-data; name="{}"; filename="{}"\r\nContent-Type: image/png\r\n\r\n'
+    return b"".join([*(head.format(*part[:2]).encode() + part[2] + b"\r\n" for part in parts), b"--b--\r\n"])
+
+
+TWO = [("image", "a.png", pictures.png()), ("image", "b.png", pictures.png(seed=2))]
+
+
 def test_what_is_no_file_beside_one_is_passed_over(api: Api) -> None:
     """A browser's form sends an empty name where no file is chosen, and Swagger UI text."""
     parts = [("image", "a.png", pictures.png()), ("image", "", b""), ("zip", "", b""), ("image", "", b"string")]
     sent = api.client.generic("POST", URL, form(parts), content_type="multipart/form-data; boundary=b")
     assert (sent.status_code, len(sent.json()["predictions"]), sent.json()["rejected"]) == (202, 1, [])
+
+
+def test_a_file_without_a_file_name_is_not_passed_over_as_if_it_were_text(api: Api) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="image"\r\nContent-Type: image/png\r\n\r\n'
+    body = part + pictures.png(seed=2) + b"\r\n" + form(TWO[:1])
+    refused = api.client.generic("POST", URL, body, content_type="multipart/form-data; boundary=b")
+    told = invalid("A file needs a “filename” beside its field.", field="image")
+    assert (refused.status_code, refused.json(), Patch.objects.count()) == (400, told, 0)
 
 
 @pytest.mark.parametrize("name", ["patches/", ".", "..", "/", "\x01", "a/.."])
@@ -141,13 +158,6 @@ def test_a_file_whose_name_is_none_is_taken_under_another(api: Api, name: str) -
     assert {patch.original_name for patch in Patch.objects.all()} == {"a.png", "unnamed"}
 
 
-def form(parts: list[tuple[str, str, bytes]]) -> bytes:
-    """Files as a form sends them: field, file name, content."""
-    head = '--b\r\nContent-Disposition: form-data; name="{}"; filename="{}"\r\nContent-Type: image/png\r\n\r\n'
-    return b"".join([*(head.format(*part[:2]).encode() + part[2] + b"\r\n" for part in parts), b"--b--\r\n"])
-
-
-TWO = [("image", "a.png", pictures.png()), ("image", "b.png", pictures.png(seed=2))]
 CUT = {
     "code": "parse_error",
     "message": "What was sent has no end: it was cut on its way. Send it again, whole.",
