@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
-from django.utils.translation import ngettext
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, JSONParser, get_encoding  # type: ignore[attr-defined]  # its stubs are older
 from rest_framework.utils import json
@@ -66,18 +66,12 @@ class FormParser(BaseParser):
             raise ParseError(f"Multipart form parse error - {error}") from error
         if body.is_empty:
             return DataAndFiles(fields, files)
+        if not body.boundaries:
+            raise ParseError(_("The boundary that Content-Type names is not in the form."))
         if not body.has_end:
             raise CutBody("The form has no last boundary")
-        unread = body.boundaries - 1 - sum(len(values) for _, values in (*fields.lists(), *files.lists()))
-        if unread:
-            raise ParseError(
-                ngettext(
-                    "%(number)d part of the form has no name, or a file name that is not UTF-8.",
-                    "%(number)d parts of the form have no name, or a file name that is not UTF-8.",
-                    unread,
-                )
-                % {"number": unread}
-            )
+        if body.boundaries - 1 != sum(len(values) for _name, values in (*fields.lists(), *files.lists())):
+            raise ParseError(_("A part of the form cannot be read: it has no name, or one that is not UTF-8."))
         return DataAndFiles(fields, files)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import select
+import struct
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from socket import SHUT_RDWR, SHUT_WR, socket
+from socket import SHUT_RDWR, SHUT_WR, SO_RCVTIMEO, SOL_SOCKET, socket
 from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -15,6 +16,7 @@ PAUSE = 0.0005  # s for each connection that this process has, as far as MOST of
 MOST = 8
 STAY_MS = 50  # that a thread waits for the next request of a program that has its answer
 LINGER, SILENCE = 10.0, 2.0  # s that a program may go on sending after its answer, and that it may pause
+STALLED = struct.pack("ll", 30, 0)  # s, and microseconds, without a byte of a request that has begun
 PIECE = 256 * 1024  # bytes
 PASSED_OVER = 32 * 1024  # bytes of a body that nobody has read; from 64 kB on gunicorn ends the connection
 
@@ -36,7 +38,8 @@ class EvenThreadWorker(ThreadWorker):
 
     And a connection is ended by the thread that answered, not by the main thread, which would wait two seconds for a
     program that keeps its end, and accept nobody meanwhile. What the program still sends is passed over for a while:
-    the kernel resets what is closed before that, and the answer would be lost.
+    the kernel resets what is closed before that, and the answer would be lost. Nor does a thread wait for ever for a
+    program that falls silent in the midst of a request: a few of them would be all threads there are.
     """
 
     wsgi: Application
@@ -52,6 +55,8 @@ class EvenThreadWorker(ThreadWorker):
 
     def handle(self, conn: TConn) -> object:
         """Whether to keep the connection, or gunicorn's own sign that nothing has come yet."""
+        if not conn.initialized:
+            conn.sock.setsockopt(SOL_SOCKET, SO_RCVTIMEO, STALLED)
         while True:
             is_kept = super().handle(conn)
             if is_kept is False:
@@ -90,7 +95,9 @@ def _ending(application: Application) -> Application:
         response = start_response.__self__  # gunicorn's
 
         def start(*args: Any) -> Any:
-            if getattr(response.req.body.reader, "length", 0) > PASSED_OVER:
+            # What comes in chunks has no length, and is not read.
+            is_chunked = "TRANSFER-ENCODING" in dict(response.req.headers)
+            if is_chunked or getattr(response.req.body.reader, "length", 0) > PASSED_OVER:
                 response.force_close()
             return start_response(*args)
 

@@ -146,6 +146,9 @@ class GalleryFilter(django_filters.FilterSet):
         return found
 
 
+ISO = ["%Y-%m-%d"]  # as a browser sends it: of `12/11/2026` nobody knows the month
+
+
 class HistoryFilter(GalleryFilter):
     status = _choice(_("State"), Status.choices, method="in_state")
     flagged = _choice(_("Warned about"), YES_NO, method="with_flags")
@@ -153,11 +156,13 @@ class HistoryFilter(GalleryFilter):
     since = django_filters.DateFilter(
         label=_("Sent since"),
         method="sent_since",
+        input_formats=ISO,
         widget=forms.DateInput(attrs={"type": "date"}),
     )
     until = django_filters.DateFilter(
         label=_("Sent until"),
         method="sent_until",
+        input_formats=ISO,
         widget=forms.DateInput(attrs={"type": "date"}),
     )
     batch = django_filters.UUIDFilter(label=_("Batch"), method="in_batch", widget=forms.HiddenInput)

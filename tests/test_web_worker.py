@@ -107,7 +107,22 @@ def test_whoever_is_refused_before_a_long_body_is_read_is_told_that_the_connecti
         answer = program.getresponse()
         assert (answer.status, answer.headers["Connection"]) == told
         assert answer.read()
+    program.request("POST", "/api/v1/predictions/", iter([b"x" * 100_000]), form, encode_chunked=True)
+    answer = program.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (411, "close")
     program.close()
+
+
+def test_programs_that_fall_silent_in_a_body_take_no_thread_for_ever(processes: Processes) -> None:
+    address = urlsplit(processes.start_web(WEB_CONCURRENCY="1", WEB_THREADS="2"))
+    head = f"POST /accounts/login/ HTTP/1.1\r\nHost: {address.netloc}\r\nCookie: csrftoken={'a' * 32}\r\n"
+    body = "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\na=b"
+    silent = [socket.create_connection((str(address.hostname), address.port), timeout=60) for _ in range(2)]
+    for program in silent:
+        program.sendall(f"{head}{body}".encode())
+    for program in silent:
+        assert program.recv(12) == b"HTTP/1.1 400"
+        program.close()
 
 
 def test_programs_that_do_not_end_their_connections_keep_nobody_waiting(processes: Processes) -> None:

@@ -88,6 +88,8 @@ def test_a_wrong_call(api: Api, method: str, address: str, options: Any, status:
         {"min_probability": "NaN"},
         {"max_probability": "9" * 5000},
         {"since": "yesterday"},
+        {"since": "12/11/2026"},
+        {"until": "Jan 2 2026"},
         {"until": "99999-01-01"},
     ],
 )

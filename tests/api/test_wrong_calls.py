@@ -209,9 +209,15 @@ def test_a_part_of_a_form_that_cannot_be_read_is_not_passed_over(api: Api, dispo
     part = b"--b\r\nContent-Disposition: " + disposition + b"\r\n\r\n" + pictures.png(seed=2) + b"\r\n"
     body = part + form(TWO[:beside])
     refused = api.client.generic("POST", URL, body, content_type="multipart/form-data; boundary=b")
-    message = "1 part of the form has no name, or a file name that is not UTF-8."
+    message = "A part of the form cannot be read: it has no name, or one that is not UTF-8."
     told = {"error": {"code": "parse_error", "message": message}}
     assert (refused.status_code, refused.json(), Patch.objects.count()) == (400, told, 0)
+
+
+def test_a_form_of_another_boundary_is_told_so(api: Api) -> None:
+    refused = api.client.generic("POST", URL, form(TWO), content_type="multipart/form-data; boundary=other")
+    told = {"code": "parse_error", "message": "The boundary that Content-Type names is not in the form."}
+    assert (refused.status_code, refused.json()) == (400, {"error": told})
 
 
 def cut_request(site: SplitResult, owner: User, path: str, kind: str, whole: bytes, sent: bytes) -> bytes:

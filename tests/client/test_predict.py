@@ -16,6 +16,7 @@ from rich.console import Console
 from accounts.models import User
 from idc_finder_client import Client, Progress, Result, results
 from idc_finder_client.display import shown
+from idc_finder_client.images import images_of
 from ml.formats import MESSAGES
 from ml.images import MAX_BYTES, DecodedPatch
 from predictions import exports, services
@@ -114,6 +115,18 @@ def test_a_zip_gives_the_table_of_the_folder_it_was_made_of(idc: Idc, tmp_path: 
     assert_refused_files_end_with_1(idc.run("predict", tmp_path / "folder.zip", "--csv", out))
     assert table(out) == [expected(path) for path in ORDER]
     assert set(tmp_path.rglob("*")) - before == {out}
+
+
+def test_a_linked_folder_is_searched_once(tmp_path: Path) -> None:
+    folder = write_patches(tmp_path / "p", 2)
+    write_patches(tmp_path / "elsewhere", 3)
+    for link in ("linked", "again"):
+        (folder / link).symlink_to(tmp_path / "elsewhere")
+    (folder / "itself").symlink_to(folder)
+    with images_of([folder]) as images:
+        found = [image.path for image in images]
+    assert found == sorted([*(path.name for path in folder.glob("*.png")),
+                            *(f"again/{path.name}" for path in (tmp_path / "elsewhere").glob("*.png"))])  # fmt: skip
 
 
 def test_files_are_named_as_they_were_given(idc: Idc, tmp_path: Path) -> None:

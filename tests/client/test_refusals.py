@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -158,6 +159,27 @@ def test_a_table_in_a_folder_that_is_not_there_ends_with_2_before_anything_is_se
     folder, out = write_patches(tmp_path / "p", 1), tmp_path / "none" / "out.csv"
     done = Idc(home, "http://127.0.0.1:9", "idc_x").run("predict", folder, "--csv", out)
     assert (done.returncode, done.stderr) == (2, f"idc: There is no folder {out.parent} to write out.csv into.\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["a.png", "--csv", "a.png"], "a.png would be written over."),
+        (["b.png", "--csv", "a.png"], "a.png would be written over."),
+        (["p.zip", "--csv", "p.zip"], "p.zip would be written over."),
+        (["odd", "--csv", "odd"], "odd would be written over."),
+        (["a.png", "--csv", "results"], "results is a folder."),
+        (["pipe.png", "--csv", "out.csv"], "pipe.png is no file that can be read."),
+    ],
+)
+def test_no_table_takes_the_place_of_an_image_or_a_folder(home: Path, arguments: list[str], words: str) -> None:
+    for name in ("a.png", "b.png", "p.zip", "odd"):
+        (home / name).write_text("as it was")
+    (home / "results").mkdir()
+    os.mkfifo(home / "pipe.png")
+    done = Idc(home, "http://127.0.0.1:9", "idc_x").run("predict", *arguments)
+    assert (done.returncode, done.stderr.startswith(f"idc: {words}")) == (2, True), done.stderr
+    assert {(home / name).read_text() for name in ("a.png", "b.png", "p.zip", "odd")} == {"as it was"}
 
 
 def test_options_that_make_no_sense_end_with_2(home: Path) -> None:

@@ -20,6 +20,7 @@ from idc_finder_client.client import Client
 from idc_finder_client.credentials import Credentials, checked_server, checked_token, load, store
 from idc_finder_client.display import shown
 from idc_finder_client.errors import IdcError, Interrupted, NotAllowed, ServerFailed, WrongUse
+from idc_finder_client.images import SUFFIXES
 from idc_finder_client.results import Results
 from idc_finder_client.transport import TRIES
 
@@ -127,8 +128,7 @@ def predict(
     journal = csv.with_name(f"{csv.name}.progress")
     started = time.monotonic()
     with _reported(journal):
-        if not csv.absolute().parent.is_dir():
-            raise WrongUse(f"There is no folder {csv.parent} to write {csv.name} into.")
+        _check_table(csv, inputs)
         with Client(insecure=insecure, tries=tries) as client, shown(console, is_quiet=quiet) as report:
             results = client.predict(
                 *inputs,
@@ -145,6 +145,17 @@ def predict(
         typer.echo(_summary(results, csv, seconds=time.monotonic() - started))
     if not results.are_all_answered:
         raise typer.Exit(1)
+
+
+def _check_table(csv: Path, inputs: list[Path]) -> None:
+    """Before anything is sent. Raises WrongUse unless `csv` can be written, and is no image that it would replace."""
+    if not csv.absolute().parent.is_dir():
+        raise WrongUse(f"There is no folder {csv.parent} to write {csv.name} into.")
+    if csv.is_dir():
+        raise WrongUse(f"{csv} is a folder. Give --csv the name of the table, such as {csv / 'answers.csv'}.")
+    # `--csv *.png` is the first of them to a shell.
+    if csv.suffix.lower() in (*SUFFIXES, ".zip") or csv.resolve() in [one.resolve() for one in inputs]:
+        raise WrongUse(f"{csv} would be written over. Give --csv the name of the table, such as answers.csv.")
 
 
 def _summary(results: Results, csv: Path, *, seconds: float) -> str:

@@ -102,8 +102,14 @@ def _some(found: list[Image], *inputs: Path) -> list[Image]:
 
 def _of_folder(folder: Path) -> list[Image]:
     found = []
-    for parent, folders, names in os.walk(folder, onerror=_unlistable):
-        folders[:] = [name for name in folders if _is_wanted(name)]
+    seen: set[str] = set()  # of linked folders each once, and none that holds itself for ever
+    for parent, folders, names in os.walk(folder, onerror=_unlistable, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if _is_wanted(name))
         for name in filter(_is_image, names):
             path = Path(parent, name)
             found.append(_of_file(path.relative_to(folder).as_posix(), path))
@@ -128,6 +134,8 @@ def _of_file(name: str, path: Path) -> Image:
         raise WrongUse(f"{path} cannot be read: {error.strerror}.") from error
     if path.is_dir():
         raise WrongUse(f"{path} is a folder. Give one folder, one zip, or files.")
+    if not path.is_file():  # to open a pipe waits for somebody who writes
+        raise WrongUse(f"{path} is no file that can be read.")
     return Image(name, status.st_size, str(status.st_mtime_ns), read)
 
 
