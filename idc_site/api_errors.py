@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import Http404
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import APIException, NotAuthenticated, NotFound, UnsupportedMediaType, ValidationError
@@ -12,7 +11,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler as rest_exception_handler
 
-from idc_site.errors import error_body, wrong_request
+from idc_site.errors import UNREADABLE, error_body, wrong_request
 from predictions.exceptions import ServiceError, UnknownPatch
 
 NON_FIELD_ERRORS = api_settings.NON_FIELD_ERRORS_KEY
@@ -26,7 +25,7 @@ def exception_handler(exception: Exception, context: dict[str, Any]) -> Response
     if isinstance(exception, ServiceError):
         headers = {"Retry-After": str(exception.retry_after)} if exception.retry_after else {}
         return Response(error_body(exception.code, str(exception)), status=exception.status, headers=headers)
-    if isinstance(exception, BadRequest | SuspiciousOperation):
+    if isinstance(exception, UNREADABLE):
         wrong = wrong_request(exception)
         return Response(error_body(wrong.code, wrong.message), status=wrong.status)
     response = rest_exception_handler(exception, context)

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
@@ -54,8 +54,11 @@ class Wrong(NamedTuple):
     message: str
 
 
+UNREADABLE = (BadRequest, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
+
+
 def wrong_request(exception: Exception) -> Wrong:
-    """Of what Django raises while it reads a request: BadRequest and SuspiciousOperation."""
+    """Of what is raised while a request is read, UNREADABLE above all."""
     if isinstance(exception, CutBody):
         message = _("What was sent has no end: it was cut on its way. Send it again, whole.")
         return Wrong(400, "parse_error", _("Only a part arrived"), message)

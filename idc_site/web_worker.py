@@ -10,6 +10,7 @@ from contextlib import suppress
 from socket import SHUT_RDWR, SHUT_WR, SO_RCVTIMEO, SOL_SOCKET, socket
 from typing import Any
 
+from gunicorn.http.body import Body, ChunkedReader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 PAUSE = 0.0005  # s for each connection that this process has, as far as MOST of them
@@ -95,12 +96,15 @@ def _ending(application: Application) -> Application:
         response = start_response.__self__  # gunicorn's
 
         def start(*args: Any) -> Any:
-            # What comes in chunks has no length, and is not read.
-            is_chunked = "TRANSFER-ENCODING" in dict(response.req.headers)
-            if is_chunked or getattr(response.req.body.reader, "length", 0) > PASSED_OVER:
+            if _is_left_unread(response.req.body):
                 response.force_close()
             return start_response(*args)
 
         return application(environ, start)
 
     return answer
+
+
+def _is_left_unread(body: Body) -> bool:
+    """More of it than gunicorn passes over, as far as it says how long it is; or nobody knows where it ends."""
+    return body.failed or isinstance(body.reader, ChunkedReader) or getattr(body.reader, "length", 0) > PASSED_OVER

@@ -117,16 +117,19 @@ def test_a_zip_gives_the_table_of_the_folder_it_was_made_of(idc: Idc, tmp_path: 
     assert set(tmp_path.rglob("*")) - before == {out}
 
 
-def test_a_linked_folder_is_searched_once(tmp_path: Path) -> None:
-    folder = write_patches(tmp_path / "p", 2)
-    write_patches(tmp_path / "elsewhere", 3)
-    for link in ("linked", "again"):
-        (folder / link).symlink_to(tmp_path / "elsewhere")
-    (folder / "itself").symlink_to(folder)
+def test_linked_folders_are_searched_once_and_own_paths_go_first(tmp_path: Path) -> None:
+    folder, elsewhere = write_patches(tmp_path / "p", 2), write_patches(tmp_path / "elsewhere", 3)
+    (folder / "runs").mkdir()
+    run = write_patches(folder / "runs" / "1", 2)
+    for link, target in (("linked", elsewhere), ("again", elsewhere), ("a latest", run), ("itself", folder)):
+        (folder / link).symlink_to(target)
     with images_of([folder]) as images:
         found = [image.path for image in images]
-    assert found == sorted([*(path.name for path in folder.glob("*.png")),
-                            *(f"again/{path.name}" for path in (tmp_path / "elsewhere").glob("*.png"))])  # fmt: skip
+    assert found == sorted(
+        [f"{number:03d}.png" for number in range(2)]
+        + [f"again/{number:03d}.png" for number in range(3)]
+        + [f"runs/1/{number:03d}.png" for number in range(2)]
+    )
 
 
 def test_files_are_named_as_they_were_given(idc: Idc, tmp_path: Path) -> None:

@@ -164,10 +164,10 @@ def test_a_table_in_a_folder_that_is_not_there_ends_with_2_before_anything_is_se
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["a.png", "--csv", "a.png"], "a.png would be written over."),
-        (["b.png", "--csv", "a.png"], "a.png would be written over."),
-        (["p.zip", "--csv", "p.zip"], "p.zip would be written over."),
-        (["odd", "--csv", "odd"], "odd would be written over."),
+        (["a.png", "--csv", "a.png"], "a.png is an image, a zip or an input, no table."),
+        (["b.png", "--csv", "a.png"], "a.png is an image, a zip or an input, no table."),
+        (["p.zip", "--csv", "p.zip"], "p.zip is an image, a zip or an input, no table."),
+        (["odd", "--csv", "odd"], "odd is an image, a zip or an input, no table."),
         (["a.png", "--csv", "results"], "results is a folder."),
         (["pipe.png", "--csv", "out.csv"], "pipe.png is no file that can be read."),
     ],

@@ -39,7 +39,7 @@ def are_delivered(number: int) -> bool:
 def test_a_process_that_is_killed_in_mid_delivery_loses_nothing(
     processes: Processes, webhook: Webhook, owner: User, receiver: Receiver, tmp_path: Path
 ) -> None:
-    receiver.answer = lambda handler: time.sleep(5) or handler.reply(200)  # type: ignore[func-returns-value]
+    receiver.answer = lambda handler: time.sleep(5) or handler.reply(200)  # type: ignore[func-returns-value]  # `or` goes on after None
     first = processes.start("chores", **ENVIRONMENT)
     finished_batch(owner, 1)
     wait_for(lambda: receiver.received, what=processes.log("chores"))

@@ -250,7 +250,7 @@ def test_receivers_that_answer_come_before_those_that_fail(
 def test_the_time_for_one_run_is_bounded(webhook: Webhook, owner: User, receiver: Receiver) -> None:
     for seed in range(4):
         told(owner, seed)
-    receiver.answer = lambda handler: time.sleep(2.2) or handler.reply(200)  # type: ignore[func-returns-value]
+    receiver.answer = lambda handler: time.sleep(2.2) or handler.reply(200)  # type: ignore[func-returns-value]  # `or` goes on after None
     assert services.deliver(seconds=2) == 1
 
 

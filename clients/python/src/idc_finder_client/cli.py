@@ -155,7 +155,7 @@ def _check_table(csv: Path, inputs: list[Path]) -> None:
         raise WrongUse(f"{csv} is a folder. Give --csv the name of the table, such as {csv / 'answers.csv'}.")
     # `--csv *.png` is the first of them to a shell.
     if csv.suffix.lower() in (*SUFFIXES, ".zip") or csv.resolve() in [one.resolve() for one in inputs]:
-        raise WrongUse(f"{csv} would be written over. Give --csv the name of the table, such as answers.csv.")
+        raise WrongUse(f"{csv} is an image, a zip or an input, no table. Give --csv a name such as answers.csv.")
 
 
 def _summary(results: Results, csv: Path, *, seconds: float) -> str:

@@ -102,17 +102,21 @@ def _some(found: list[Image], *inputs: Path) -> list[Image]:
 
 def _of_folder(folder: Path) -> list[Image]:
     found = []
-    seen: set[str] = set()  # of linked folders each once, and none that holds itself for ever
-    for parent, folders, names in os.walk(folder, onerror=_unlistable, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if _is_wanted(name))
-        for name in filter(_is_image, names):
-            path = Path(parent, name)
-            found.append(_of_file(path.relative_to(folder).as_posix(), path))
+    # Linked folders come after all that are there themselves, so that an image has its own path; each is searched once,
+    # also one that holds itself.
+    waiting, seen = [folder], set()
+    while waiting:
+        for parent, folders, names in os.walk(waiting.pop(0), onerror=_unlistable):
+            real = os.path.realpath(parent)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(filter(_is_wanted, folders))
+            waiting += [path for path in (Path(parent, name) for name in folders) if path.is_symlink()]
+            for name in filter(_is_image, names):
+                path = Path(parent, name)
+                found.append(_of_file(path.relative_to(folder).as_posix(), path))
     return sorted(found, key=lambda image: image.path)
 
 
